@@ -1,0 +1,43 @@
+"""What is known of a slide without loading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Grid = Literal["hex", "square", "none"]
+SpotShape = Literal["circle", "square"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlideInfo:
+    """Metadata of one tissue section at one resolution.
+
+    Attributes
+    ----------
+    id, patient, image_id, dataset
+        Names. Bin sizes of one section are slides that share an `image_id`.
+    spot_um
+        Diameter (circle) or side (square) of a spot, in µm.
+    grid
+        Arrangement of the spots: ``hex`` (Visium), ``square`` (ST arrays, bins) or ``none``.
+    mpp
+        µm per pixel of the image the slide's coordinates refer to, and `mpp_source`, where that came from.
+    has_image, image_missing
+        Whether the image is here and, if not, why; `folds` never use slides without an image.
+    """
+
+    id: str
+    patient: str
+    dataset: str
+    image_id: str = ""
+    organ: str = ""
+    species: str = ""
+    technology: str = ""
+    spot_um: float = 100.0
+    spot_shape: SpotShape = "circle"
+    grid: Grid = "none"
+    mpp: float | None = None
+    mpp_source: str = ""
+    has_image: bool = True
+    image_missing: str = ""

@@ -1,0 +1,1 @@
+"""Readers of the layouts slides are published in."""

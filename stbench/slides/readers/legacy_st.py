@@ -1,0 +1,182 @@
+"""The published layout of Spatial Transcriptomics arrays: a count table and a spot file per section.
+
+``ST-cnts/<section>.tsv[.gz]``: spots × genes, rows named ``XxY``; ``ST-spotfiles/<section>_selection.tsv``: x, y,
+new_x, new_y, pixel_x, pixel_y; ``ST-pat/lbl/<section>_labeled_coordinates.tsv``: x, y, pixel_x, pixel_y, label.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stbench.errors import DataError
+from stbench.slides import cache
+from stbench.slides.slide import array_columns
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class SpotTable:
+    """A section's spot file.
+
+    Attributes
+    ----------
+    names
+        ``XxY`` with x and y rounded half to even, as the count table names its rows.
+    array_xy
+        Rounded array coordinates (x, y), (n, 2).
+    pixel_xy
+        Spot centres (x, y) in pixels of the published image, (n, 2).
+    """
+
+    names: list[str]
+    array_xy: NDArray[np.int64]
+    pixel_xy: NDArray[np.float64]
+
+    def pitch_px(self) -> tuple[float, float]:
+        """Distance between array neighbours along x and y, in pixels: least-squares affine fit."""
+        array = np.column_stack([self.array_xy, np.ones(len(self.array_xy))])
+        affine, *_ = np.linalg.lstsq(array, self.pixel_xy, rcond=None)
+        along_x, along_y = np.linalg.norm(affine[:2], axis=1)
+        return float(along_x), float(along_y)
+
+
+def read_spots(path: Path) -> SpotTable:
+    """Read a spot file.
+
+    Raises
+    ------
+    DataError
+        Missing columns, values that are not numbers, a spot named twice.
+    """
+    columns = _read_columns(path, ("x", "y", "pixel_x", "pixel_y"))
+    xy = np.column_stack([columns["x"], columns["y"]]).astype(float)
+    pixels = np.column_stack([columns["pixel_x"], columns["pixel_y"]]).astype(float)
+    if not (np.isfinite(xy).all() and np.isfinite(pixels).all()):
+        raise DataError(f"{path}: a spot has no coordinates; remove its row or fill it in")
+    rounded = np.around(xy).astype(np.int64)
+    names = [f"{x}x{y}" for x, y in rounded]
+    if len(set(names)) < len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise DataError(f"{path}: spot {twice} is listed twice; keep one row per spot")
+    return SpotTable(names, rounded, pixels)
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Pathologist labels by spot name; rows without coordinates are left out."""
+    columns = _read_columns(path, ("x", "y", "label"))
+    labels = {}
+    for x, y, label in zip(columns["x"], columns["y"], columns["label"], strict=True):
+        try:
+            labels[f"{round(float(x))}x{round(float(y))}"] = str(label)
+        except ValueError:
+            continue  # NaN: 1 row in F1, 8 in G2
+    return labels
+
+
+def read_counts(path: Path, cache_dir: Path, digest: str) -> tuple[Any, list[str], list[str]]:
+    """Read a count table, once; later reads take the parsed copy in the cache.
+
+    Returns
+    -------
+    (spots, genes) CSR matrix of int32, spot names, gene names.
+
+    Raises
+    ------
+    DataError
+        A table that is cut off, or values that are not counts.
+    """
+    from scipy.sparse import csr_matrix
+
+    parsed = cache_dir / "counts" / f"{digest}.npz"
+    try:
+        with np.load(parsed) as found:
+            shape = (len(found["spots"]), len(found["genes"]))
+            matrix = csr_matrix((found["data"], found["indices"], found["indptr"]), shape=shape)
+            return matrix, found["spots"].tolist(), found["genes"].tolist()
+    except (OSError, ValueError, KeyError):
+        matrix, spots, genes = _parse_counts(path)
+    partial = cache.temporary(parsed)
+    with partial.open("wb") as file:
+        np.savez(file, data=matrix.data, indices=matrix.indices, indptr=matrix.indptr, spots=spots, genes=genes)
+    os.replace(partial, parsed)
+    return matrix, spots, genes
+
+
+def build(
+    counts: tuple[Any, list[str], list[str]], spots: SpotTable, scale: float, labels: dict[str, str] | None
+) -> AnnData:
+    """Join counts and coordinates: spots that have both, in the order of the count table.
+
+    Parameters
+    ----------
+    scale
+        Pixels of the image at hand per pixel of the spot file.
+    labels
+        Region by spot name, where known.
+    """
+    import pandas as pd
+    from anndata import AnnData
+
+    matrix, names, genes = counts
+    index = {name: i for i, name in enumerate(spots.names)}
+    counted = [i for i, name in enumerate(names) if name in index]
+    if not counted:
+        raise DataError("no spot of the count table is in the spot file; are they of the same section?")
+    kept = [names[i] for i in counted]
+    rows = np.array([index[name] for name in kept])
+    obs = pd.DataFrame(
+        array_columns(spots.array_xy[rows, 1], spots.array_xy[rows, 0]), index=pd.Index(kept, name="spot")
+    )
+    if labels is not None:
+        obs["region"] = pd.Categorical([labels.get(name) for name in kept])
+    var = pd.DataFrame({"symbol": genes}, index=pd.Index(genes, name="gene"))
+    return AnnData(matrix[counted], obs=obs, var=var, obsm={"spatial": spots.pixel_xy[rows] * scale})
+
+
+def _parse_counts(path: Path) -> tuple[Any, list[str], list[str]]:
+    from scipy.sparse import csr_matrix
+
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            genes = file.readline().rstrip("\n").split("\t")[1:]
+            lines = [line.split("\t", 1) for line in file if line.strip()]
+        spots = [line[0] for line in lines]
+        dense = np.stack([np.fromstring(line[1], np.float64, sep="\t") for line in lines])
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise DataError(f"{path} is truncated or not a table of counts ({error}); fetch it again") from error
+    if dense.shape[1] != len(genes):
+        raise DataError(f"{path}: {len(genes)} genes are named but rows hold {dense.shape[1]} values")
+    if (dense < 0).any() or (dense != np.floor(dense)).any():
+        raise DataError(f"{path}: values are not counts (whole numbers ≥ 0); give raw counts")
+    _refuse_duplicates(path, "gene", genes)
+    _refuse_duplicates(path, "spot", spots)
+    return csr_matrix(dense.astype(np.int32)), spots, genes
+
+
+def _refuse_duplicates(path: Path, what: str, names: list[str]) -> None:
+    if len(set(names)) == len(names):
+        return
+    seen: set[str] = set()
+    twice = next(n for n in names if n in seen or seen.add(n))  # type: ignore[func-returns-value]
+    raise DataError(f"{path}: {what} {twice} appears twice; ids must be unique")
+
+
+def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, list[str]]:
+    lines = path.read_text().splitlines()
+    header = lines[0].split("\t") if lines else []
+    missing = [n for n in names if n not in header]
+    if missing:
+        raise DataError(f"{path}: column {', '.join(missing)} is missing; found: {', '.join(header)}")
+    rows = [line.split("\t") for line in lines[1:] if line.strip()]
+    if any(len(row) != len(header) for row in rows):
+        raise DataError(f"{path}: a row has another number of columns than the header; fetch the file again")
+    return {name: [row[header.index(name)] for row in rows] for name in names}
