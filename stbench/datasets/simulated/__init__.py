@@ -1,0 +1,1 @@
+"""The embedded default dataset: simulated tissue whose expected expression is known."""
