@@ -1,0 +1,9 @@
+"""Protocols: everything that turns a dataset into a prediction task."""
+
+from __future__ import annotations
+
+from stbench.protocols.folds import Block, Fold, Part
+from stbench.protocols.protocol import FittedProtocol, Protocol
+from stbench.protocols.steps import Step
+
+__all__ = ["Block", "FittedProtocol", "Fold", "Part", "Protocol", "Step"]

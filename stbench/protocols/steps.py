@@ -1,0 +1,203 @@
+"""Steps of a protocol: fit on the training parts, transform any slide. A step's state is plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stbench.errors import DataError
+from stbench.slides import Slide
+from stbench.stats import morans_i
+
+State = dict[str, Any]
+FitOn = Literal["none", "train", "all"]
+
+
+class Step(Protocol):
+    """One declarative step.
+
+    `fit_on` says which slides its fit sees: ``none`` (nothing is learnt), ``train``, or ``all`` (a leak that
+    enters the ledger).
+    """
+
+    fit_on: ClassVar[FitOn]
+
+    def fit(self, slides: Sequence[Slide]) -> State:
+        """Learn from slides; the state is JSON and enters the truth key."""
+        ...
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide after this step."""
+        ...
+
+
+class Unfitted:
+    """A step that learns nothing."""
+
+    fit_on: ClassVar[FitOn] = "none"
+
+    def fit(self, slides: Sequence[Slide]) -> State:
+        """Learn nothing."""
+        return {}
+
+
+@dataclass(frozen=True)
+class FilterSpots(Unfitted):
+    """Keep spots in tissue (``obs["in_tissue"]`` where given) with at least `min_counts` counts."""
+
+    min_counts: int = 100
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide without the spots filtered out."""
+        keep = np.asarray(slide.adata.X.sum(axis=1)).ravel() >= self.min_counts
+        if "in_tissue" in slide.adata.obs:
+            keep &= np.asarray(slide.adata.obs["in_tissue"], bool)
+        return slide.subset(keep)
+
+
+@dataclass(frozen=True)
+class DropMasked(Unfitted):
+    """Drop spots whose disk lies mostly on masked (blackened) background."""
+
+    max_fraction: float = 0.5
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide without the spots on masked background."""
+        return slide.subset(slide.masked_fraction() <= self.max_fraction)
+
+
+@dataclass(frozen=True)
+class NormalizeLog1p(Unfitted):
+    """Normalise all measured genes to `target_sum` counts per spot, then natural log1p (scanpy's definitions).
+
+    The slide's counts stay in ``adata.raw``; an expected-count layer is treated alike.
+    """
+
+    target_sum: float = 1e4
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide in log-normalised units."""
+        from anndata import AnnData
+
+        old = slide.adata
+        layers = {"expected": self._log(old.layers["expected"])} if "expected" in old.layers else {}
+        obsm = {"spatial": slide.centers_px}
+        new = AnnData(self._log(old.X), obs=old.obs.copy(), var=old.var.copy(), obsm=obsm, layers=layers)
+        new.raw = old
+        return slide.with_adata(new)
+
+    def _log(self, counts: Any) -> Any:
+        import scanpy as sc
+        from anndata import AnnData
+
+        scratch = AnnData(counts.astype(np.float32))
+        sc.pp.normalize_total(scratch, target_sum=self.target_sum)
+        sc.pp.log1p(scratch)
+        return scratch.X
+
+
+@dataclass(frozen=True)
+class MoranPanel:
+    """Panel of the genes with the highest Moran's I, a mean over training slides.
+
+    Candidates are measured in every training slide and detected in at least `min_detected` of the training spots.
+    Of the panel, the 50 most variable and the 50 most expressed genes on training spots are marked.
+    """
+
+    fit_on: ClassVar[FitOn] = "train"
+
+    n_genes: int = 250
+    min_detected: float = 0.10
+    n_marked: int = 50
+
+    def fit(self, slides: Sequence[Slide]) -> State:
+        """Choose the panel.
+
+        Raises
+        ------
+        DataError
+            If no gene qualifies.
+        """
+        genes = _shared_genes(slides)
+        values = [slide.adata[:, genes].X for slide in slides]
+        n_spots = sum(slide.n_spots for slide in slides)
+        detected = np.sum([_column_sums(v > 0) for v in values], axis=0) / n_spots
+        candidates = np.flatnonzero(detected >= self.min_detected)
+        edges = [slide.neighbours("grid") for slide in slides]
+        per_slide = np.stack([morans_i(v[:, candidates], e) for v, e in zip(values, edges, strict=True)])
+        scored = np.isfinite(per_slide)
+        moran = np.where(scored, per_slide, 0).sum(0) / np.maximum(scored.sum(0), 1)
+        moran[~scored.any(0)] = -np.inf
+        ranked = sorted(range(len(candidates)), key=lambda i: (-moran[i], genes[candidates[i]]))
+        chosen = candidates[[i for i in ranked if np.isfinite(moran[i])][: self.n_genes]]
+        if len(chosen) == 0:
+            raise DataError(
+                f"the panel is empty: none of {len(genes)} genes measured in all {len(slides)} training slides is "
+                f"detected in {self.min_detected:.0%} of the spots; check that the slides name their genes alike"
+            )
+        mean, variance = _mean_and_variance([v[:, chosen] for v in values])
+        return {
+            "genes": [genes[i] for i in chosen],
+            "train_mean": [float(m) for m in mean],
+            "hvg50": _top(variance, self.n_marked),
+            "heg50": _top(mean, self.n_marked),
+        }
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide with the panel as its genes, dense float32, and ``layers["measured"]``."""
+        import pandas as pd
+        from anndata import AnnData
+
+        old = slide.adata
+        panel = pd.Index(state["genes"])
+        position = old.var_names.get_indexer(panel)
+        present = position >= 0
+        shape = (slide.n_spots, len(panel))
+        layers = {"measured": np.broadcast_to(present, shape).copy()}
+        if "expected" in old.layers:
+            layers["expected"] = _columns(old.layers["expected"], position)
+        symbol = np.where(present, np.asarray(old.var["symbol"], object)[position], panel)
+        marked = {name: state[name] for name in ("train_mean", "hvg50", "heg50")}
+        var = pd.DataFrame({"symbol": symbol, **marked}, index=panel)
+        obsm = {"spatial": slide.centers_px}
+        new = AnnData(_columns(old.X, position), obs=old.obs.copy(), var=var, obsm=obsm, layers=layers)
+        if old.raw is not None:
+            new.raw = old.raw.to_adata()
+        return slide.with_adata(new)
+
+
+def _shared_genes(slides: Sequence[Slide]) -> list[str]:
+    """Genes of the first slide, in its order, that all others have measured too."""
+    shared = set(slides[0].adata.var_names).intersection(*(s.adata.var_names for s in slides[1:]))
+    return [g for g in slides[0].adata.var_names if g in shared]
+
+
+def _column_sums(values: Any) -> NDArray[np.float64]:
+    return np.asarray(values.sum(axis=0), np.float64).ravel()
+
+
+def _mean_and_variance(values: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each column over all rows of several matrices."""
+    from scipy.sparse import issparse
+
+    stacked = np.concatenate([np.asarray(v.toarray() if issparse(v) else v, np.float64) for v in values])
+    return stacked.mean(0), stacked.var(0)
+
+
+def _columns(values: Any, position: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Dense (spots, panel) float32; columns that are absent (position −1) are 0."""
+    from scipy.sparse import issparse
+
+    found = values[:, np.maximum(position, 0)]
+    dense = np.asarray(found.toarray() if issparse(found) else found, np.float32)
+    return np.where(position >= 0, dense, np.float32(0))
+
+
+def _top(score: NDArray[np.float64], k: int) -> list[bool]:
+    marked = np.zeros(len(score), bool)
+    marked[np.argsort(-score, kind="stable")[:k]] = True
+    return [bool(m) for m in marked]
