@@ -1,0 +1,169 @@
+"""What stbench itself registers, through the same hooks as everyone else."""
+
+from __future__ import annotations
+
+from stbench.registry import (
+    DatasetSpec,
+    EncoderSpec,
+    ExecutorSpec,
+    MetricSpec,
+    ModelSpec,
+    Paper,
+    ProtocolSpec,
+    hookimpl,
+)
+from stbench.versions import API_VERSION
+
+STBENCH_API = API_VERSION
+
+RIDGE_SMOKE = {"encoder": "resnet18", "weights": "random", "pixels": 64, "microns": 110.0}
+
+
+@hookimpl
+def stbench_models() -> list[ModelSpec]:
+    """Controls; published methods are never built in."""
+    return [
+        ModelSpec(
+            name="mean",
+            factory="stbench.models.mean:Mean",
+            params="stbench.models.mean:MeanParams",
+            title="train mean of each gene",
+            control=True,
+            deterministic=True,
+            presets={"smoke": {}},
+        ),
+        ModelSpec(
+            name="position",
+            factory="stbench.models.position:Position",
+            params="stbench.models.position:PositionParams",
+            title="nearest training spots by array position, without the image",
+            control=True,
+            deterministic=True,
+            presets={"smoke": {}},
+        ),
+        ModelSpec(
+            name="ridge",
+            factory="stbench.models.ridge:Ridge",
+            params="stbench.models.ridge_params:RidgeParams",
+            title="ridge regression on frozen image features",
+            control=True,
+            deterministic=True,
+            presets={"smoke": RIDGE_SMOKE},
+        ),
+    ]
+
+
+@hookimpl
+def stbench_datasets() -> list[DatasetSpec]:
+    """The embedded default, and the HER2+ tumours in their published layout."""
+    return [
+        DatasetSpec(
+            name="simulated",
+            factory="stbench.datasets.simulated.dataset:Simulated",
+            title="simulated tissue with known expected expression: 4 patients × 2 sections",
+            organ="simulated",
+            species="simulated",
+            technology="simulated",
+        ),
+        DatasetSpec(
+            name="her2st",
+            factory="stbench.datasets.her2st:Her2st",
+            title="HER2+ breast tumours: 8 patients, 36 sections",
+            organ="breast",
+            species="human",
+            technology="ST",
+            licence="CC BY 4.0",
+            paper=Paper(authors="Andersson et al.", year=2021, doi="10.1038/s41467-021-26271-2"),
+        ),
+    ]
+
+
+@hookimpl
+def stbench_protocols() -> list[ProtocolSpec]:
+    """The headline protocol and its relatives for fewer patients and slides."""
+    return [
+        ProtocolSpec(
+            name="stbench-v1",
+            factory="stbench.protocols.v1:STBENCH_V1",
+            title="leave one patient out, 250 spatially variable genes",
+        ),
+        ProtocolSpec(
+            name="stbench-section-v1",
+            factory="stbench.protocols.v1:STBENCH_SECTION_V1",
+            title="the same, leaving out one section: for one patient",
+        ),
+        ProtocolSpec(
+            name="stbench-blocks-v1",
+            factory="stbench.protocols.v1:STBENCH_BLOCKS_V1",
+            title="the same, leaving out contiguous fifths: for one slide",
+        ),
+    ]
+
+
+@hookimpl
+def stbench_metrics() -> list[MetricSpec]:
+    """Metrics derived from moments, and per-spot correlation."""
+    correlation = (-1.0, 1.0)
+    error = (0.0, None)
+
+    def derived(name: str, title: str, **fields: object) -> MetricSpec:
+        function = name.removesuffix("_pooled").removesuffix("_slide").replace(".", "").replace("-", "_")
+        factory = f"stbench.metrics.derived:{function}"
+        return MetricSpec(name=name, factory=factory, title=title, level="gene", derived=True, **fields)  # type: ignore[arg-type]
+
+    return [
+        derived("pcc", "Pearson r: genes, then slides, then patients", value_range=correlation),
+        derived("pcc_pooled", "Pearson r over all test spots of a fold together", value_range=correlation, pooled=True),
+        derived("pcc_q1", "first quartile of r over genes (PCC@F)", value_range=correlation),
+        derived("pcc_median", "median of r over genes (PCC@S)", value_range=correlation),
+        derived("pcc_slide", "Pearson r: genes, then slides, unweighted", value_range=correlation, unit="slide"),
+        derived("pcc_hvg50", "r over the 50 most variable training genes", value_range=correlation),
+        derived("pcc_heg50", "r over the 50 most expressed training genes", value_range=correlation),
+        derived("n_pcc_above_0.3", "number of genes with r above 0.3", value_range=error),
+        derived("r2", "coefficient of determination", value_range=(None, 1.0)),
+        derived("mse", "mean squared error", direction="min", value_range=error),
+        derived("mae", "mean absolute error", direction="min", value_range=error),
+        derived("rmse", "root mean squared error", direction="min", value_range=error),
+        MetricSpec(
+            name="pcc_spot",
+            factory="stbench.metrics.spots:pcc_spot",
+            title="Pearson r across genes, per spot (PCC-Patch)",
+            level="spot",
+            value_range=correlation,
+        ),
+    ]
+
+
+@hookimpl
+def stbench_encoders() -> list[EncoderSpec]:
+    """Encoders with known weight files."""
+    return [
+        EncoderSpec(
+            name="resnet18",
+            factory="stbench.models.timm_encoders:resnet18",
+            title="ResNet-18, ImageNet",
+            n_features=512,
+            weights_repo="timm/resnet18.tv_in1k",
+            licence="BSD-3-Clause",
+        ),
+        EncoderSpec(
+            name="resnet50",
+            factory="stbench.models.timm_encoders:resnet50",
+            title="ResNet-50 after its third stage, ImageNet",
+            n_features=1024,
+            weights_repo="timm/resnet50.tv_in1k",
+            licence="BSD-3-Clause",
+        ),
+    ]
+
+
+@hookimpl
+def stbench_executors() -> list[ExecutorSpec]:
+    """Processes on this machine."""
+    return [
+        ExecutorSpec(
+            name="local",
+            factory="stbench.execution.local:run_local",
+            title="one process per cell on this machine",
+        )
+    ]

@@ -1,0 +1,31 @@
+"""Models: the contract plugin authors implement, and helpers for them.
+
+Helpers that import torch live in modules of their own: `stbench.models.training`, `stbench.models.encoders`,
+`stbench.models.embeddings`.
+"""
+
+from __future__ import annotations
+
+from stbench.models.contract import (
+    Context,
+    Model,
+    Params,
+    Prediction,
+    PredictionBlock,
+    Savable,
+    Weights,
+    stack_targets,
+)
+from stbench.models.inner_folds import inner_folds
+
+__all__ = [
+    "Context",
+    "Model",
+    "Params",
+    "Prediction",
+    "PredictionBlock",
+    "Savable",
+    "Weights",
+    "inner_folds",
+    "stack_targets",
+]

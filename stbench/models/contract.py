@@ -1,0 +1,119 @@
+"""What a model is to stbench. A scikit-learn model fits it as easily as a network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FilePath
+
+from stbench.slides import Slide
+
+PredictionBlock = tuple[slice, NDArray[np.float32], NDArray[np.float32] | None]
+"""(spot range, mean (spots, genes), standard deviation of the same shape or None)."""
+
+Prediction = NDArray[np.float32] | Iterator[PredictionBlock]
+
+Weights = Literal["pretrained", "random"] | FilePath
+"""An encoder's weights: published, a fixed random initialisation (flagged in every table), or a safetensors file."""
+
+Precision = Literal["float32", "bf16-mixed", "16-mixed"]
+
+
+def silent(message: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a model is told about its run; there are no globals.
+
+    Attributes
+    ----------
+    seed
+        Seed of every random draw.
+    device
+        A torch device string: ``cpu``, ``cuda:0``, ``mps``.
+    precision
+        ``float32``, or mixed precision for training and prediction.
+    work_dir
+        Empty folder for the model's own files; removed after the run.
+    cache_dir
+        The shared, content-addressed cache.
+    report
+        Call with one line of progress.
+    """
+
+    seed: int
+    device: str
+    work_dir: Path
+    cache_dir: Path
+    precision: Precision = "float32"
+    report: Callable[[str], None] = silent
+
+
+class Params(BaseModel):
+    """A model's parameters: what ``--set`` may change, what is documented and what is hashed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P = TypeVar("P", bound=Params)
+
+
+class Model(ABC, Generic[P]):
+    """A method that predicts expression from an image.
+
+    Parameters
+    ----------
+    params
+        The resolved parameters.
+    context
+        Seed, device, folders.
+    """
+
+    def __init__(self, params: P, context: Context) -> None:
+        self.params = params
+        self.context = context
+
+    @abstractmethod
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        """Train on slides with targets in ``adata.X``; choose (epochs, checkpoints) by validation only."""
+
+    @abstractmethod
+    def predict(self, slide: Slide) -> Prediction:
+        """Predict a slide that carries no expression.
+
+        Returns
+        -------
+        (spots, genes) float32 in target units, genes in the order of the training slides' ``var_names``; or an
+        iterator of `PredictionBlock` in spot order for slides that do not fit in memory.
+        """
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Number of trainable parameters once fitted, if that means something."""
+        return None
+
+
+@runtime_checkable
+class Savable(Protocol):
+    """A model that ``--keep model`` can keep: safetensors and JSON, never pickle."""
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model into an empty folder."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote."""
+        ...
+
+
+def stack_targets(slides: Sequence[Slide]) -> NDArray[np.float32]:
+    """Targets of several slides, (all spots, genes)."""
+    return np.concatenate([slide.target for slide in slides])

@@ -1,0 +1,54 @@
+"""Frozen embeddings, computed once per image, encoder and patch for all folds, seeds and models."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stbench.errors import DataError
+from stbench.models.contract import Context, Weights
+from stbench.models.encoders import load_encoder
+from stbench.slides import Slide
+
+BATCH = 64
+
+
+class Embedder:
+    """Embeds slides with one frozen encoder.
+
+    Parameters
+    ----------
+    encoder
+        Registered encoder or timm name.
+    weights
+        Pretrained, random, or a file.
+    pixels, microns
+        Patch size given to the encoder, and the tissue it shows.
+    """
+
+    def __init__(self, encoder: str, weights: Weights, *, pixels: int, microns: float, context: Context) -> None:
+        self.encoder = load_encoder(encoder, weights, context.cache_dir)
+        self.pixels = pixels
+        self.microns = microns
+        self.context = context
+
+    def __call__(self, slide: Slide) -> NDArray[np.float32]:
+        """Embeddings of the slide's spots, (spots, n_features) float32."""
+        if slide.source is None:
+            raise DataError(f"slide {slide.info.id} has no image to embed: {slide.info.image_missing}")
+        source, side_px = slide.source, self.microns / slide.mpp
+
+        def embed(out: NDArray[np.float32]) -> None:
+            self.context.report(f"embedding {slide.info.id} with {self.encoder.identity}")
+            patches = source.patches(pixels=self.pixels, side_px=side_px)
+            module = self.encoder.module.to(self.context.device)
+            for start in range(0, len(out), BATCH):
+                batch = torch.from_numpy(np.array(patches[start : start + BATCH])).to(self.context.device)
+                with torch.inference_mode():
+                    out[start : start + BATCH] = self.encoder(batch).float().cpu().numpy()
+            module.cpu()
+
+        what = ("embeddings", self.encoder.identity, self.pixels, side_px)
+        embedded = source.cached(what, (self.encoder.n_features,), np.float32, embed)
+        return np.asarray(embedded if slide.rows is None else embedded[slide.rows])

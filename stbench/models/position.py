@@ -1,0 +1,34 @@
+"""Control: what can be told from a spot's place on the array alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stbench.models.contract import Model, Params, stack_targets
+from stbench.slides import Slide
+
+
+class PositionParams(Params):
+    """Parameters of `Position`."""
+
+    k: int = Field(10, ge=1, description="nearest training spots averaged")
+
+
+class Position(Model[PositionParams]):
+    """k nearest neighbours on (array row, array column) among all training spots; never sees the image."""
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        """Remember positions and targets of the training spots."""
+        from sklearn.neighbors import KNeighborsRegressor
+
+        positions = np.concatenate([slide.array_positions for slide in train])
+        k = min(self.params.k, len(positions))
+        self.regressor = KNeighborsRegressor(n_neighbors=k).fit(positions, stack_targets(train))
+
+    def predict(self, slide: Slide) -> NDArray[np.float32]:
+        """Mean target of the k training spots nearest on the array, (spots, genes)."""
+        return np.asarray(self.regressor.predict(slide.array_positions), np.float32)

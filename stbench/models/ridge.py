@@ -1,0 +1,87 @@
+"""Control: ridge regression on frozen image features, the baseline HEST-Benchmark established."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stbench.models.contract import Model, stack_targets
+from stbench.models.inner_folds import inner_folds
+from stbench.models.ridge_params import RidgeParams
+from stbench.slides import Slide
+
+ALPHAS = np.logspace(-2, 6, 17)
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gram:
+    """Centred training data as the exact ridge solution needs it, for all α and all genes at once."""
+
+    z_mean: Matrix
+    y_mean: Matrix
+    eigenvalues: Matrix
+    eigenvectors: Matrix
+    projected: Matrix
+
+    @classmethod
+    def of(cls, Z: Matrix, Y: Matrix) -> Gram:
+        """Eigendecomposition of Z'Z for Z (spots, features), Y (spots, genes)."""
+        z_mean, y_mean = Z.mean(0), Y.mean(0)
+        centred = Z - z_mean
+        eigenvalues, eigenvectors = np.linalg.eigh(centred.T @ centred)
+        projected = eigenvectors.T @ (centred.T @ (Y - y_mean))
+        return cls(z_mean, y_mean, np.maximum(eigenvalues, 0), eigenvectors, projected)
+
+    def predict(self, Z: Matrix, alpha: float) -> Matrix:
+        """Predictions (spots, genes) of W = (Z'Z + αI)⁻¹Z'Y with an intercept that is not penalised."""
+        weights = self.eigenvectors @ (self.projected / (self.eigenvalues + alpha)[:, None])
+        return (Z - self.z_mean) @ weights + self.y_mean
+
+
+class Ridge(Model[RidgeParams]):
+    """Frozen encoder → standardise → PCA → ridge; α by mean squared error over inner folds of training slides."""
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        """Fit standardisation, PCA and ridge on training spots; validation is not used."""
+        from sklearn.decomposition import PCA
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        from stbench.models.embeddings import Embedder
+
+        p = self.params
+        self.embed = Embedder(p.encoder, p.weights, pixels=p.pixels, microns=p.microns, context=self.context)
+        features = np.concatenate([self.embed(slide) for slide in train])  # (spots, features)
+        n_components = min(p.n_components, *features.shape)
+        pca = PCA(n_components, svd_solver="full")
+        self.project: Any = make_pipeline(StandardScaler(), pca).fit(features.astype(np.float64))
+        self.alpha = p.alpha if p.alpha is not None else self._choose_alpha(train)
+        self.gram = Gram.of(self._project(train), stack_targets(train).astype(np.float64))
+
+    def predict(self, slide: Slide) -> NDArray[np.float32]:
+        """Predict in target units, (spots, genes)."""
+        return self.gram.predict(self._project([slide]), self.alpha).astype(np.float32)
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights of the regression."""
+        return int(self.gram.projected.size + self.gram.y_mean.size)
+
+    def _project(self, slides: Sequence[Slide]) -> Matrix:
+        features = np.concatenate([self.embed(slide) for slide in slides])
+        return np.asarray(self.project.transform(features.astype(np.float64)))  # (spots, components)
+
+    def _choose_alpha(self, train: Sequence[Slide]) -> float:
+        error = np.zeros(len(ALPHAS))
+        for fit, held_out in inner_folds(train):
+            gram = Gram.of(self._project(fit), stack_targets(fit).astype(np.float64))
+            Z, Y = self._project(held_out), stack_targets(held_out)
+            error += [((gram.predict(Z, alpha) - Y) ** 2).mean() for alpha in ALPHAS]
+        chosen = float(ALPHAS[int(error.argmin())])
+        self.context.report(f"ridge: alpha {chosen:g} by inner folds")
+        return chosen
