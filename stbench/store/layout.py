@@ -1,0 +1,94 @@
+"""Where things lie in a store.
+
+::
+
+    STORE.json
+    runs/<dataset>/<protocol>/<model>/<cell_key>-<run_id>/   run.json *.parquet log.txt [model/]
+    truth/<truth_key>/   truth.parquet spots.parquet references.parquet
+    .staging/            never read
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from stbench.errors import StoreError
+from stbench.versions import SCHEMA_VERSION
+
+MARKER = "STORE.json"
+FORMAT = "stbench-store"
+DEFAULT = "stbench-store"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths inside the store at `root`."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        """Committed runs."""
+        return self.root / "runs"
+
+    @property
+    def truth(self) -> Path:
+        """Targets, once per slide target."""
+        return self.root / "truth"
+
+    @property
+    def staging(self) -> Path:
+        """Runs being written; renamed into place when complete."""
+        return self.root / ".staging"
+
+    def run_folder(self, dataset: str, protocol: str, model: str, cell_key: str, run_id: str) -> Path:
+        """Final folder of one run."""
+        return self.runs / dataset / protocol / model / f"{cell_key}-{run_id}"
+
+    def truth_folder(self, truth_key: str) -> Path:
+        """Final folder of one slide target."""
+        return self.truth / truth_key
+
+    def create(self) -> Layout:
+        """Make the folders if they are not there and check the format.
+
+        Raises
+        ------
+        StoreError
+            The folder holds something else, was written by a newer stbench, or cannot be written.
+        """
+        self.check()
+        try:
+            self.staging.mkdir(parents=True, exist_ok=True)
+            marker = self.root / MARKER
+            if not marker.exists():
+                partial = self.staging / f"{MARKER}.{os.getpid()}"
+                partial.write_text(json.dumps({"format": FORMAT, "schema": SCHEMA_VERSION}) + "\n")
+                os.replace(partial, marker)
+        except OSError as error:
+            raise StoreError(f"the store {self.root} cannot be written ({error}); give another --store") from error
+        return self
+
+    def check(self) -> None:
+        """Raise `StoreError` if the folder is not a store this version can read; an absent one is fine."""
+        marker = self.root / MARKER
+        try:
+            stated = json.loads(marker.read_text())
+        except FileNotFoundError:
+            if self.root.exists() and (not self.root.is_dir() or (any(self.root.iterdir()) and not self.runs.exists())):
+                holds_only_staging = self.root.is_dir() and all(p.name == ".staging" for p in self.root.iterdir())
+                if not holds_only_staging:
+                    raise StoreError(f"{self.root} exists and is not a store; give an empty --store") from None
+            return
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{marker} cannot be read ({error}); restore it or give another --store") from error
+        if stated.get("format") != FORMAT:
+            raise StoreError(f"{marker} does not describe a {FORMAT}; give another --store")
+        if stated.get("schema", 0) > SCHEMA_VERSION:
+            raise StoreError(
+                f"the store {self.root} has schema {stated['schema']}, this stbench reads up to {SCHEMA_VERSION}; "
+                "upgrade stbench"
+            )

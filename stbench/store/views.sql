@@ -1,0 +1,104 @@
+-- The store's public views. The reader has already made the tables that name no file here:
+--   runs                         one row per run record, failed ones included
+--   moments_files, metrics_files, predictions_files, truth_files, spots_files, reference_files
+--                                the Parquet files of committed runs
+
+-- One row per cell that is done: its latest run with status ok. Nothing below counts a cell twice.
+CREATE VIEW cells AS
+SELECT * EXCLUDE (newest) FROM (
+    SELECT *, row_number() OVER (PARTITION BY cell_key ORDER BY run_id DESC) AS newest
+    FROM runs WHERE status = 'ok'
+) WHERE newest = 1;
+
+CREATE VIEW moments AS
+SELECT c.dataset, c.protocol, c.model, c.fold, c.seed, c.cell_key, c.patients[m.slide] AS patient, m.*
+FROM moments_files m JOIN cells c USING (run_id);
+
+CREATE VIEW metrics AS
+SELECT c.dataset, c.protocol, c.model, c.fold, c.seed, c.cell_key, c.patients[m.slide] AS patient, m.*
+FROM metrics_files m JOIN cells c USING (run_id);
+
+CREATE VIEW truth AS
+SELECT t.truth_key, r.dataset, r.protocol, r.fold, t.slide, s.spot, t.gene, t.y_true, t.measured,
+       t.spot_row, s.x_px, s.y_px, s.array_row, s.array_col, s.region
+FROM truth_files t
+JOIN spots_files s USING (truth_key, spot_row)
+JOIN (SELECT DISTINCT dataset, protocol, fold, unnest(map_values(truth_keys)) AS truth_key FROM cells) r
+  USING (truth_key);
+
+CREATE VIEW predictions AS
+SELECT p.run_id, p.truth_key, c.dataset, c.protocol, c.model, c.fold, c.seed, p.slide, s.spot, p.gene,
+       p.y_pred, p.y_std, p.spot_row
+FROM predictions_files p
+JOIN cells c USING (run_id)
+JOIN spots_files s USING (truth_key, spot_row);
+
+-- Per gene: r is 0 for a constant prediction and null where it is not defined; r2, mse, mae and rmse likewise.
+CREATE MACRO gene_pcc(n, ss_true, ss_pred, crossed) AS
+    CASE WHEN n < 2 OR ss_true = 0 THEN NULL
+         WHEN ss_pred = 0 THEN 0.0
+         ELSE greatest(-1.0, least(1.0, crossed / (sqrt(ss_true) * sqrt(ss_pred)))) END;
+CREATE MACRO gene_sse(n, mean_true, mean_pred, ss_true, ss_pred, crossed) AS
+    greatest(0.0, ss_true + ss_pred - 2 * crossed + n * (mean_pred - mean_true) * (mean_pred - mean_true));
+
+CREATE VIEW gene_scores AS
+SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, patient, slide, gene, n, hvg50, heg50,
+       gene_pcc(n, ss_true, ss_pred, "cross") AS pcc,
+       CASE WHEN n < 2 THEN 'too_few' WHEN ss_true = 0 THEN 'constant_truth'
+            WHEN ss_pred = 0 THEN 'constant_prediction' END AS undefined_reason,
+       CASE WHEN n >= 2 AND ss_true > 0 THEN 1 - sse / ss_true END AS r2,
+       CASE WHEN n > 0 THEN sse / n END AS mse,
+       CASE WHEN n > 0 THEN sum_abs / n END AS mae,
+       CASE WHEN n > 0 THEN sqrt(sse / n) END AS rmse
+FROM (SELECT *, gene_sse(n, mean_true, mean_pred, ss_true, ss_pred, "cross") AS sse FROM moments);
+
+-- Moments of all slides of a fold merged exactly: within plus between slides.
+CREATE VIEW pooled_moments AS
+SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, gene,
+       any_value(hvg50) AS hvg50, any_value(heg50) AS heg50,
+       sum(n) AS n,
+       sum(ss_true) + sum(n * (mean_true - grand_true) * (mean_true - grand_true)) AS ss_true,
+       sum(ss_pred) + sum(n * (mean_pred - grand_pred) * (mean_pred - grand_pred)) AS ss_pred,
+       sum("cross") + sum(n * (mean_true - grand_true) * (mean_pred - grand_pred)) AS "cross"
+FROM (
+    SELECT *, sum(n * mean_true) OVER g / greatest(sum(n) OVER g, 1) AS grand_true,
+              sum(n * mean_pred) OVER g / greatest(sum(n) OVER g, 1) AS grand_pred
+    FROM moments WINDOW g AS (PARTITION BY run_id, split, gene)
+)
+GROUP BY ALL;
+
+-- One row per slide and metric; genes whose truth is constant are left out of means.
+CREATE VIEW slide_scores AS
+WITH wide AS (
+    SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, patient, slide,
+           avg(pcc) AS pcc,
+           quantile_cont(pcc, 0.25) AS pcc_q1,
+           quantile_cont(pcc, 0.5) AS pcc_median,
+           avg(pcc) AS pcc_slide,
+           avg(pcc) FILTER (hvg50) AS pcc_hvg50,
+           avg(pcc) FILTER (heg50) AS pcc_heg50,
+           CASE WHEN count(pcc) > 0 THEN (count(*) FILTER (pcc > 0.3))::DOUBLE END AS "n_pcc_above_0.3",
+           avg(r2) AS r2, avg(mse) AS mse, avg(mae) AS mae, avg(rmse) AS rmse
+    FROM gene_scores GROUP BY ALL
+)
+SELECT * FROM wide UNPIVOT INCLUDE NULLS (
+    value FOR metric IN (pcc, pcc_q1, pcc_median, pcc_slide, pcc_hvg50, pcc_heg50, "n_pcc_above_0.3", r2, mse, mae, rmse)
+)
+UNION ALL BY NAME
+SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, patient, slide, metric, avg(value) AS value
+FROM metrics GROUP BY ALL;
+
+-- One row per fold for metrics taken over all its test spots together.
+CREATE VIEW fold_scores AS
+SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, 'pcc_pooled' AS metric,
+       avg(gene_pcc(n, ss_true, ss_pred, "cross")) AS value
+FROM pooled_moments GROUP BY ALL;
+
+-- References computed from the truth (never ranked): one row per run, test slide and reference.
+CREATE VIEW reference_scores AS
+SELECT c.dataset, c.protocol, c.fold, c.run_id, r.truth_key, c.patients[r.slide] AS patient, r.slide, r.reference, r.pcc
+FROM (SELECT *, unnest(map_values(truth_keys)) AS truth_key FROM cells) c
+JOIN (
+    SELECT truth_key, reference, slide, avg(gene_pcc(n, ss_true, ss_pred, "cross")) AS pcc
+    FROM reference_files GROUP BY ALL
+) r USING (truth_key);

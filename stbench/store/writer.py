@@ -1,0 +1,186 @@
+"""Writing a run: everything into staging, ``run.json`` last, then one rename. Concurrent writers need no locks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stbench.errors import StoreError
+from stbench.stats import Moments
+from stbench.store import schema
+from stbench.store.layout import Layout
+from stbench.store.record import RunRecord
+
+VALUES_PER_ROW_GROUP = 1 << 20
+
+
+class RunWriter:
+    """A run's staging folder.
+
+    Parameters
+    ----------
+    layout
+        The store.
+    run_id
+        Unique name of the run.
+    """
+
+    def __init__(self, layout: Layout, run_id: str) -> None:
+        self.layout = layout
+        self.run_id = run_id
+        self.folder = layout.staging / run_id
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Write one Parquet file of the run."""
+        write_parquet(self.folder / f"{name}.parquet", table)
+
+    def predictions(self) -> PredictionWriter:
+        """Writer of ``predictions.parquet``."""
+        return PredictionWriter(self.folder / "predictions.parquet", self.run_id)
+
+    def commit(self, record: RunRecord) -> Path:
+        """Make the run visible, all at once; returns its folder.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written; nothing is left half-committed.
+        """
+        cell = record.cell
+        final = self.layout.run_folder(cell.dataset, cell.protocol, cell.model, cell.key, self.run_id)
+        try:
+            shutil.rmtree(self.folder / "work", ignore_errors=True)
+            files = [p for p in sorted(self.folder.rglob("*")) if p.is_file()]
+            record.files = {
+                p.relative_to(self.folder).as_posix(): p.stat().st_size for p in files if p.name != "log.txt"
+            }
+            for path in files:
+                _sync(path)
+            (self.folder / "run.json").write_text(record.model_dump_json(indent=1) + "\n")
+            _sync(self.folder / "run.json")
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(self.folder, final)
+            _sync(final.parent)
+        except OSError as error:
+            raise StoreError(f"run {self.run_id} cannot be committed to {self.layout.root} ({error})") from error
+        return final
+
+    def discard(self) -> None:
+        """Remove the staging folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PredictionWriter:
+    """Writes predictions slide by slide, gene-sorted, a few genes per row group, whatever the size of the slide."""
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        options = schema.writer_options(schema.PREDICTIONS)
+        self.run_id = run_id
+        self.writer = pq.ParquetWriter(path, schema.PREDICTIONS, **options)
+
+    def __enter__(self) -> PredictionWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.writer.close()
+
+    def add(
+        self,
+        truth_key: str,
+        slide: str,
+        genes: list[str],
+        mean: NDArray[np.float32],
+        std: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Append a slide's predictions, (spots, genes)."""
+        constants = {"run_id": self.run_id, "truth_key": truth_key, "slide": slide}
+        for columns, part in gene_groups(mean, genes):
+            values = {"y_pred": part.ravel(order="F")}
+            if std is not None:
+                values["y_std"] = np.asarray(std[:, columns]).ravel(order="F")
+            self.writer.write_table(long_table(schema.PREDICTIONS, constants, genes[columns], len(mean), values))
+
+
+def gene_groups(matrix: NDArray[Any], genes: list[str]) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Columns of (spots, genes) in groups of about a million values."""
+    width = max(1, VALUES_PER_ROW_GROUP // max(1, len(matrix)))
+    for start in range(0, len(genes), width):
+        columns = slice(start, start + width)
+        yield columns, np.asarray(matrix[:, columns])
+
+
+def long_table(
+    shape: pa.Schema, constants: Mapping[str, str], genes: list[str], n_spots: int, values: Mapping[str, Any]
+) -> pa.Table:
+    """Long rows (gene-major, spots within) of one slide."""
+    n = n_spots * len(genes)
+    columns: dict[str, Any] = {name: _constant(text, n) for name, text in constants.items()}
+    index = pa.array(np.repeat(np.arange(len(genes), dtype=np.int32), n_spots))
+    columns["gene"] = pa.DictionaryArray.from_arrays(index, pa.array(genes))
+    columns["spot_row"] = np.tile(np.arange(n_spots, dtype=np.int32), len(genes))
+    columns |= values
+    arrays = [columns[f.name] if f.name in columns else pa.nulls(n, f.type) for f in shape]
+    return pa.Table.from_arrays([pa.array(a, f.type) for a, f in zip(arrays, shape, strict=True)], schema=shape)
+
+
+def moments_table(
+    shape: pa.Schema,
+    constants: Mapping[str, str],
+    genes: list[str],
+    moments: Moments,
+    marks: Mapping[str, NDArray[np.bool_]],
+) -> pa.Table:
+    """Rows of one slide in a table of moments."""
+    columns: dict[str, Any] = {name: _constant(text, len(genes)) for name, text in constants.items()}
+    columns |= {"gene": pa.array(genes).dictionary_encode()} | vars(moments) | dict(marks)
+    return pa.Table.from_arrays([pa.array(columns[f.name], f.type) for f in shape], schema=shape)
+
+
+def commit_truth(layout: Layout, truth_key: str, tables: Mapping[str, pa.Table]) -> None:
+    """Write a slide target once; whoever comes second finds it there."""
+    final = layout.truth_folder(truth_key)
+    if final.exists():
+        return
+    partial = layout.staging / f"truth-{truth_key}-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        partial.mkdir(parents=True)
+        for name, table in tables.items():
+            write_parquet(partial / f"{name}.parquet", table)
+            _sync(partial / f"{name}.parquet")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.rename(partial, final)
+    except OSError as error:
+        if not final.exists():
+            raise StoreError(f"truth {truth_key} cannot be written to {layout.root} ({error})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a table with the store's encodings."""
+    pq.write_table(table, path, **schema.writer_options(table.schema))
+
+
+def _constant(text: str, n: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([text]))
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
