@@ -1,0 +1,199 @@
+"""The local executor: a process per cell, so that a crash costs one cell, started cheaply where the platform forks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from stbench.errors import StoreError
+from stbench.execution.task import RunOptions, Task
+from stbench.store import Layout, RunRecord, RunWriter
+from stbench.store.record import Failure, Status
+
+PRELOAD = [
+    "torch",
+    "timm",
+    "lightning",
+    "scanpy",
+    "sklearn.linear_model",
+    "pyarrow.parquet",
+    "stbench.execution.worker",
+]
+"""Imported once by the fork server: a cell then starts in hundredths of a second instead of several seconds."""
+
+OnStart = Callable[[Task], None]
+OnEnd = Callable[[Task, RunRecord], None]
+
+
+@dataclass
+class _Running:
+    task: Task
+    process: BaseProcess
+    started: float
+
+
+def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_end: OnEnd) -> None:
+    """Run tasks, `options.jobs` at a time; each ends as a committed run, however it ends.
+
+    Parameters
+    ----------
+    on_start, on_end
+        Called in this process as cells start and end.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the cells under way were stopped and recorded as interrupted.
+    """
+    context = _context()
+    waiting = iter(tasks)
+    running: list[_Running] = []
+    stopping = False
+    try:
+        while True:
+            while not stopping and len(running) < options.jobs and (task := next(waiting, None)) is not None:
+                running.append(_start(context, task))
+                on_start(task)
+            if not running:
+                return
+            for cell, record in _ended(running, options):
+                running.remove(cell)
+                on_end(cell.task, record)
+                stopping |= options.fail_fast and record.status != "ok"
+    except BaseException:
+        for cell in running:
+            _stop(cell.process)
+            record = _committed(cell.task) or _bury(cell, "interrupted", "the command was interrupted")
+            on_end(cell.task, record)
+        raise
+
+
+def _context() -> BaseContext:
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+def _start(context: BaseContext, task: Task) -> _Running:
+    process = context.Process(target=_work, args=(task.model_dump_json(),), name=f"stbench {task.cell}")  # type: ignore[attr-defined]
+    process.start()
+    return _Running(task, process, time.monotonic())
+
+
+def _ended(running: Sequence[_Running], options: RunOptions) -> Iterator[tuple[_Running, RunRecord]]:
+    """Wait until something happens, then yield the cells that ended, those over time among them."""
+    limit = options.timeout_s
+    left = [limit - (time.monotonic() - cell.started) for cell in running] if limit is not None else []
+    wait([cell.process.sentinel for cell in running], max(0.0, min(left)) if left else None)
+    for cell in list(running):
+        overdue = limit is not None and time.monotonic() - cell.started >= limit
+        if cell.process.is_alive() and not overdue:
+            continue
+        if cell.process.is_alive():
+            _stop(cell.process)
+            record = _committed(cell.task) or _bury(cell, "timeout", f"took longer than {limit:g} s")
+        else:
+            cell.process.join()
+            record = _committed(cell.task) or _bury(cell, *_death(cell.process.exitcode))
+        yield cell, record
+
+
+def _stop(process: BaseProcess) -> None:
+    process.kill()
+    process.join()
+
+
+def _death(exitcode: int | None) -> tuple[Status, str]:
+    if exitcode == -signal.SIGKILL:
+        return "oom", "the worker was killed (signal 9), most likely for want of memory; try -j 1"
+    if exitcode is not None and exitcode < 0:
+        return "failed", f"the worker crashed with signal {-exitcode} ({signal.Signals(-exitcode).name}); see log.txt"
+    return "failed", f"the worker ended with exit code {exitcode} before it committed; see log.txt"
+
+
+def _committed(task: Task) -> RunRecord | None:
+    cell = task.cell
+    layout = Layout(task.options.store)
+    folder = layout.run_folder(cell.dataset, cell.protocol, cell.model, cell.key, task.run_id)
+    try:
+        return RunRecord.model_validate_json((folder / "run.json").read_bytes())
+    except OSError:
+        return None
+
+
+def _bury(cell: _Running, status: Status, message: str) -> RunRecord:
+    """Commit a run for a worker that could not do so itself."""
+    from stbench.execution.worker import now
+
+    task = cell.task
+    writer = RunWriter(Layout(task.options.store), task.run_id)
+    stage = _read(writer.folder / "work" / "stage") or "load"
+    for path in [p for p in writer.folder.rglob("*") if p.is_file() and p.name != "log.txt"]:
+        path.unlink()
+    record = RunRecord(
+        run_id=task.run_id,
+        cell_key=task.cell.key,
+        status=status,
+        cell=task.cell,
+        started=now(),
+        finished=now(),
+        failure=Failure(stage=stage, kind=status, message=message, traceback=_read(writer.folder / "log.txt")[-8000:]),
+        device=task.options.device,
+    )
+    try:
+        writer.commit(record)
+    except StoreError as error:
+        print(error, file=sys.stderr)
+    return record
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _work(text: str) -> None:
+    """Body of a worker process."""
+    task = Task.model_validate_json(text)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers and records them
+    _die_with_parent()
+    _log_to(RunWriter(Layout(task.options.store).create(), task.run_id).folder / "log.txt")
+    from stbench.execution.worker import limit_threads, run_cell
+
+    limit_threads(task.options)
+    run_cell(task.cell, task.options, task.run_id)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _log_to(path: Path) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)

@@ -1,0 +1,89 @@
+"""What the record says of the machine, the software and the leaks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from stbench.matrix import Cell
+from stbench.protocols import Protocol
+from stbench.store.record import LedgerEntry
+
+PACKAGES = (
+    "stbench", "numpy", "scipy", "scikit-learn", "scikit-image", "torch", "torchvision", "timm", "lightning",
+    "anndata", "scanpy", "pyarrow", "pillow", "tifffile", "imagecodecs",
+)  # fmt: skip
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Python, platform, package versions, git state of the working folder, and hardware."""
+    import psutil
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "git": _git_state(),
+        "cpu_count": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": _gpu_name(),
+    }
+
+
+def ledger(cell: Cell, protocol: Protocol) -> dict[str, LedgerEntry]:
+    """Leak ledger of a cell."""
+    fitted_on_test = any(step.fit_on == "all" for step in protocol.target_steps)
+    entries: dict[str, LedgerEntry] = {
+        kind: "yes" if kind in cell.overlaps else "no" for kind in ("same_patient", "same_image", "same_slide")
+    }
+    entries["target_saw_test"] = "yes" if fitted_on_test else "no"
+    entries["truth_modified"] = "no"
+    entries["selected_on_test"] = "no"
+    used = _weights(cell)
+    entries["encoder_saw_test"] = "no" if all(w == "random" for w in used) else "unknown"
+    return entries
+
+
+def badges(cell: Cell, entries: dict[str, LedgerEntry]) -> list[str]:
+    """What a reader of the number must know."""
+    marks = [kind.replace("_", " ") for kind, value in entries.items() if value == "yes"]
+    if "random" in _weights(cell):
+        marks.append("random weights")
+    if cell.preset:
+        marks.append(f"preset {cell.preset}")
+    return marks
+
+
+def _weights(cell: Cell) -> list[str]:
+    return [str(v) for name, v in cell.params.items() if name == "weights" or name.endswith("_weights")]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Any] | None:
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()  # noqa: S603
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _gpu_name() -> str | None:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name())

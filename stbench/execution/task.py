@@ -1,0 +1,36 @@
+"""What a worker needs beside the cell: where things are and on what to run. None of it changes the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from stbench.matrix import Cell
+
+
+class RunOptions(BaseModel):
+    """Options shared by all cells of a command."""
+
+    model_config = ConfigDict(frozen=True)
+
+    store: Path
+    cache_dir: Path
+    data_dir: Path | None = None
+    device: str = "auto"
+    jobs: int = 1
+    threads: int | None = None
+    """CPU threads of one worker; None: the cores shared among the jobs."""
+    keep: frozenset[str] = frozenset()
+    timeout_s: float | None = None
+    fail_fast: bool = False
+
+
+class Task(BaseModel):
+    """A cell file: ``python -m stbench.execution.worker TASK.json`` runs it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cell: Cell
+    options: RunOptions
+    run_id: str
