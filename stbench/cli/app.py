@@ -1,0 +1,44 @@
+"""The commands; each lives in a file of its own and imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stbench import __version__
+from stbench.cli import info, leaderboard, ls, plugins, query, run, show, status
+
+app = typer.Typer(
+    name="stbench",
+    help="A benchmark for spatial gene-expression prediction from H&E images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"stbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _stbench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("run")(run.run)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("status")(status.status)
+app.command("show")(show.show)
+app.command("query")(query.query)
+app.command("ls")(ls.ls)
+app.command("info")(info.info)
+app.add_typer(plugins.app, name="plugins")

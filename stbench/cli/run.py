@@ -1,0 +1,235 @@
+"""``stbench run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stbench.cli.options import (
+    DEFAULT_STORE,
+    DataDirOption,
+    Format,
+    FormatOption,
+    StoreOption,
+    warn_of_broken_plugins,
+)
+
+if TYPE_CHECKING:
+    from stbench.execution import RunOptions
+    from stbench.matrix import Cell, Plan, Request
+    from stbench.store import RunRecord
+
+
+def run(
+    model: Annotated[list[str], typer.Option("--model", "-m", help="Model, NAME[param=1,2] or all; repeatable.")],
+    dataset: Annotated[list[str], typer.Option("--dataset", "-d", help="Dataset or all; repeatable.")],
+    protocol: Annotated[
+        list[str] | None, typer.Option("--protocol", "-p", help="Protocol or all; default: the dataset's own.")
+    ] = None,
+    folds: Annotated[str | None, typer.Option(help="Fold ids, or indexes into the complete list: 0,2-4.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds: 0,1,2 or 0-4.")] = "0",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Parameter: [MODEL.]param=value; repeatable.")
+    ] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="Named parameters: [MODEL=]NAME; repeatable.")] = None,
+    device: Annotated[str, typer.Option(envvar="STBENCH_DEVICE", help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(envvar="STBENCH_PRECISION", help="float32, bf16-mixed or 16-mixed.")
+    ] = "float32",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, envvar="STBENCH_JOBS", help="Cells at a time.")] = 1,
+    executor: Annotated[str, typer.Option(envvar="STBENCH_EXECUTOR", help="Where cells run.")] = "local",
+    keep: Annotated[str, typer.Option(help="Keep more of each run: predictions,model.")] = "",
+    store: StoreOption = DEFAULT_STORE,
+    data_dir: DataDirOption = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run finished cells again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing more after a failure.")] = False,
+    timeout: Annotated[str | None, typer.Option(help="Time limit of a cell: 90s, 30m, 4h.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, with each value's source.")] = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Run models on datasets: every fold not done yet. The same command again resumes."""
+    from stbench.datasets import DatasetContext
+    from stbench.execution.duration import parse_duration
+    from stbench.execution.task import RunOptions
+    from stbench.matrix import ModelRequest, Request, plan
+    from stbench.matrix.request import parse_presets, parse_seeds, parse_settings
+    from stbench.registry import discover
+    from stbench.slides import cache
+    from stbench.store import Store
+
+    request = Request(
+        models=tuple(ModelRequest.parse(m) for m in model),
+        datasets=tuple(dataset),
+        protocols=tuple(protocol or ()),
+        folds=folds,
+        seeds=parse_seeds(seeds),
+        settings=parse_settings(settings or ()),
+        presets=parse_presets(preset or ()),
+        precision=_one_of("--precision", precision, ("float32", "bf16-mixed", "16-mixed")),
+    )
+    options = RunOptions(
+        store=store,
+        cache_dir=cache.root(),
+        data_dir=data_dir,
+        device=_device(device),
+        jobs=jobs,
+        keep=_keep(keep),
+        timeout_s=parse_duration(timeout) if timeout else None,
+        fail_fast=fail_fast,
+    )
+    warn_of_broken_plugins()
+    run_tasks = discover().get("executor", executor).spec.load()
+    planned = plan(request, discover(), DatasetContext(options.cache_dir, data_dir))
+    finished = set() if fresh else Store(store).finished()
+    cells = list({cell.key: cell for cell in planned.cells}.values())
+    todo = [cell for cell in cells if cell.key not in finished]
+    if dry_run:
+        _show_plan(planned, request, options, todo, output)
+        return
+    if output is Format.TABLE:
+        _say_notes(planned)
+    records = _execute(run_tasks, todo, options, quiet=output is Format.JSON)
+    _summarise(planned, cells, todo, records, store, output)
+    if any(record.status != "ok" for record in records):
+        raise typer.Exit(130 if any(record.status == "interrupted" for record in records) else 3)
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    from stbench.errors import UsageError
+
+    if value not in allowed:
+        raise UsageError(f"{option} {value!r} is none of {', '.join(allowed)}")
+    return value
+
+
+def _keep(text: str) -> frozenset[str]:
+    return frozenset(_one_of("--keep", k.strip(), ("predictions", "model")) for k in text.split(",") if k.strip())
+
+
+def _device(text: str) -> str:
+    import re
+
+    from stbench.errors import UsageError
+
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise UsageError(f"--device {text!r} is none of auto, cpu, cuda, cuda:0, mps")
+    return "cuda:0" if text == "cuda" else text
+
+
+def _execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) -> list[RunRecord]:
+    from stbench.execution.progress import Progress
+    from stbench.execution.task import Task
+    from stbench.execution.worker import new_run_id
+    from stbench.store import Layout
+
+    if not todo:
+        return []
+    Layout(options.store).create()
+    tasks = [Task(cell=cell, options=options, run_id=new_run_id()) for cell in todo]
+    with Progress(len(tasks), quiet) as progress:
+        try:
+            run_tasks(tasks, options, progress.started, progress.ended)
+        except KeyboardInterrupt:
+            progress.note("interrupted; finished cells are kept, the same command goes on from here")
+    return progress.records
+
+
+def _say_notes(planned: Plan) -> None:
+    import sys
+
+    for note in planned.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for skipped in planned.skipped:
+        where = "/".join(p for p in (skipped.dataset, skipped.protocol) if p)
+        fold = f" fold {skipped.fold}" if skipped.fold else ""
+        print(f"skipped: {where}{fold}: {skipped.reason}", file=sys.stderr)
+
+
+def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[Cell], output: Format) -> None:
+    from stbench.report.console import print_json, print_table
+
+    if output is Format.JSON:
+        print_json(
+            {
+                "cells": [{"cell_key": c.key, "todo": c in todo, **c.model_dump(mode="json")} for c in planned.cells],
+                "skipped": [vars(s) for s in planned.skipped],
+                "notes": planned.notes,
+            }
+        )
+        return
+    keys = {cell.key for cell in todo}
+    print_table(
+        ["dataset", "protocol", "fold", "model", "seed", "cell", "state"],
+        [
+            (c.dataset, c.protocol, c.fold.id, c.model, c.seed, c.key, "to run" if c.key in keys else "done")
+            for c in planned.cells
+        ],
+        title=f"{len(todo)} of {len(planned.cells)} cells to run",
+    )
+    print_table(
+        ["dataset", "model", "parameter", "value", "source"],
+        [
+            (dataset, model, name, value, resolved.sources[name])
+            for (dataset, model), resolved in planned.sources.items()
+            for name, value in resolved.values.items()
+        ],
+        title="parameters",
+    )
+    shown = {"store": options.store, "data dir": options.data_dir, "device": options.device, "jobs": options.jobs,
+             "precision": request.precision, "cache": options.cache_dir}  # fmt: skip
+    print_table(["option", "value", "source"], [(k, v, _source(k)) for k, v in shown.items()], title="options")
+    _say_notes(planned)
+
+
+def _source(option: str) -> str:
+    """Where an option's value came from, as Click saw it."""
+    import os
+
+    names = {"store": "STBENCH_STORE", "data dir": "STBENCH_DATA", "device": "STBENCH_DEVICE", "jobs": "STBENCH_JOBS",
+             "precision": "STBENCH_PRECISION", "cache": "STBENCH_CACHE"}  # fmt: skip
+    flags = {"data dir": ("--data-dir",), "jobs": ("--jobs", "-j")}.get(option, (f"--{option}",))
+    import sys
+
+    if any(argument.split("=")[0] in flags or (argument.startswith("-j") and "-j" in flags) for argument in sys.argv):
+        return "flag"
+    return names[option] if os.environ.get(names[option]) else "default"
+
+
+def _summarise(
+    planned: Plan, cells: list[Cell], todo: list[Cell], records: list[RunRecord], store: Path, output: Format
+) -> None:
+    from stbench.report.console import print_json
+
+    bad = [record for record in records if record.status != "ok"]
+    if output is Format.JSON:
+        print_json(
+            {
+                "store": str(store),
+                "planned": len(cells),
+                "done_before": len(cells) - len(todo),
+                "ok": len(records) - len(bad),
+                "failed": [
+                    {
+                        "run_id": r.run_id,
+                        "cell_key": r.cell_key,
+                        "cell": str(r.cell),
+                        "status": r.status,
+                        "stage": r.failure and r.failure.stage,
+                        "message": r.failure and f"{r.failure.kind}: {r.failure.message}",
+                    }
+                    for r in bad
+                ],
+                "not_started": len(todo) - len(records),
+                "skipped": [vars(s) for s in planned.skipped],
+                "notes": planned.notes,
+            }
+        )
+        return
+    parts = [f"{len(records) - len(bad)} cells ran", f"{len(cells) - len(todo)} were done before"]
+    parts += [f"{len(bad)} failed"] if bad else []
+    parts += [f"{len(todo) - len(records)} not started"] if len(todo) > len(records) else []
+    print(f"{', '.join(parts)}; store: {store}")
+    for record in bad:
+        print(f"  {record.cell}: {record.status}; see `stbench show {record.run_id} --store {store}`")
