@@ -1,0 +1,1 @@
+"""HisToGene (Pang, Su, Li 2021) for stbench."""

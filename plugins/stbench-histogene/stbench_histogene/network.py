@@ -1,0 +1,126 @@
+"""The network of HisToGene: every spot of a section is one token of a transformer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over the spots; queries, keys and values have no bias."""
+
+    def __init__(self, dim: int, heads: int, dim_head: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim), nn.Dropout(dropout))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(spots, dim) → (spots, dim)."""
+        n_spots = len(tokens)
+        qkv = self.to_qkv(tokens).view(n_spots, 3, self.heads, -1)
+        query, key, value = qkv.permute(1, 2, 0, 3).unsqueeze(1)  # each (1, heads, spots, dim_head)
+        mixed = scaled_dot_product_attention(query, key, value)  # scaled by dim_head^-0.5
+        out: Tensor = self.to_out(mixed[0].transpose(0, 1).reshape(n_spots, -1))
+        return out
+
+
+class Block(nn.Module):
+    """Attention, then a feed-forward layer, each on normalised tokens and added to them."""
+
+    def __init__(self, dim: int, heads: int, dim_head: int, mlp_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(nn.LayerNorm(dim), Attention(dim, heads, dim_head, dropout))
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, mlp_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(mlp_dim, dim),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(spots, dim) → (spots, dim)."""
+        tokens = tokens + self.attention(tokens)
+        tokens = tokens + self.feed_forward(tokens)
+        return tokens
+
+
+class HisToGeneNetwork(nn.Module):
+    """Linear patch embedding + position embeddings → transformer → linear gene head.
+
+    Parameters
+    ----------
+    n_genes
+        Genes predicted.
+    pixels
+        Patch side.
+    n_positions
+        Array rows and columns with an embedding.
+    raw_intensities
+        Take intensities as 0–255 instead of −1…1.
+    dim, depth, heads, dim_head, mlp_dim, dropout
+        The transformer.
+    """
+
+    def __init__(
+        self,
+        n_genes: int,
+        *,
+        pixels: int,
+        n_positions: int,
+        raw_intensities: bool,
+        dim: int,
+        depth: int,
+        heads: int,
+        dim_head: int,
+        mlp_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.n_genes = n_genes
+        self.raw_intensities = raw_intensities
+        self.embed_patch = nn.Linear(3 * pixels * pixels, dim)
+        self.embed_row = nn.Embedding(n_positions, dim)
+        self.embed_col = nn.Embedding(n_positions, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.Sequential(*(Block(dim, heads, dim_head, mlp_dim, dropout) for _ in range(depth)))
+        self.gene_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, n_genes))
+
+    def forward(self, patches: Tensor, position: Tensor) -> Tensor:
+        """Predict one section.
+
+        Parameters
+        ----------
+        patches
+            (spots, pixels, pixels, 3) uint8.
+        position
+            (spots, 2) int64: array row and column.
+
+        Returns
+        -------
+        (spots, genes).
+        """
+        intensity = patches.flatten(1).to(self.embed_patch.weight.dtype)  # (spots, 3 · pixels²)
+        if not self.raw_intensities:
+            intensity = intensity.div_(127.5).sub_(1)
+        row, col = position.unbind(1)
+        tokens = self.embed_patch(intensity) + self.embed_row(row) + self.embed_col(col)  # (spots, dim)
+        genes: Tensor = self.gene_head(self.blocks(self.dropout(tokens)))
+        return genes
+
+
+def masked_mse(prediction: Tensor, target: Tensor, measured: Tensor) -> Tensor:
+    """Mean squared error over the measured entries; 0 if there are none.
+
+    Parameters
+    ----------
+    prediction, target
+        (spots, genes).
+    measured
+        (spots, genes) bool.
+    """
+    error = torch.where(measured, prediction - target, 0)
+    return error.square().sum() / measured.sum().clamp(min=1)

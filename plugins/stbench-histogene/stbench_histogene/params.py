@@ -1,0 +1,34 @@
+"""Parameters of `histogene`, importable without torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stbench.models.contract import Params
+
+
+class HisToGeneParams(Params):
+    """Parameters of `stbench_histogene.model.HisToGene`."""
+
+    pixels: int = Field(112, ge=1, description="patch side given to the linear patch embedding")
+    microns: float = Field(
+        76.8, gt=0, description="tissue side of a patch, µm; 112 px of the HER2+ images at 0.686 µm/px"
+    )
+    raw_intensities: bool = Field(
+        False, description="give intensities as 0–255, as the authors' code does; otherwise −1…1"
+    )
+    dim: int = Field(1024, ge=1, description="width of a spot's token")
+    depth: int = Field(8, ge=0, description="transformer blocks")
+    heads: int = Field(16, ge=1, description="attention heads")
+    dim_head: int = Field(64, ge=1, description="width of an attention head")
+    mlp_dim: int = Field(2048, ge=1, description="width of the feed-forward layers")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout after embedding, attention and feed-forward")
+    n_positions: int = Field(64, ge=1, description="array rows and columns that have a position embedding")
+    lr: float = Field(1e-5, gt=0, description="learning rate of Adam")
+    epochs: int = Field(100, ge=1, description="upper bound of epochs; a step is one section")
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a lower validation loss before stopping; None: never early"
+    )
+    keep_last_epoch: bool = Field(
+        False, description="train all epochs and keep the last, without looking at validation slides"
+    )

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stbench.errors import DataError, UsageError
+from stbench.models.contract import Precision
+from stbench.slides import Slide
+from stbench.testing import check_model, context, toy_slides
+from stbench_histogene.model import HisToGene, array_index
+from stbench_histogene.params import HisToGeneParams
+from stbench_histogene.plugin import SMOKE
+
+TINY = HisToGeneParams.model_validate(
+    SMOKE | {"pixels": 8, "dim": 32, "depth": 1, "heads": 2, "dim_head": 8, "mlp_dim": 32, "epochs": 3}
+)
+
+
+def tiny(**settings: object) -> HisToGeneParams:
+    return HisToGeneParams.model_validate(TINY.model_dump() | settings)
+
+
+def fitted(
+    params: HisToGeneParams,
+    folder: Path,
+    train: Sequence[Slide],
+    validation: Sequence[Slide] = (),
+    seed: int = 0,
+) -> HisToGene:
+    model = HisToGene(params, context(folder, seed))
+    model.fit(train, validation)
+    return model
+
+
+def weights(model: HisToGene) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.network.parameters()])
+
+
+def mean_r(truth: np.ndarray, prediction: np.ndarray) -> float:
+    return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(truth.T, prediction.T, strict=True)]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"raw_intensities": True}, {"keep_last_epoch": True}])
+def test_it_keeps_the_contract(settings: dict[str, bool], tmp_path: Path) -> None:
+    check_model(HisToGene, tiny(**settings), tmp_path)
+
+
+def test_it_learns_a_slide_by_heart(tmp_path: Path) -> None:
+    (slide,) = toy_slides(tmp_path, patients=1)
+    model = fitted(tiny(epochs=400, lr=3e-3, dropout=0.0), tmp_path, [slide])
+
+    prediction = model.predict(slide.without_expression())
+
+    assert ((prediction - slide.target) ** 2).mean() < 0.1 * slide.target.var(0).mean()
+
+
+def test_it_learns_from_the_image(tmp_path: Path) -> None:
+    *train, validation, test = toy_slides(tmp_path, patients=6, spots=64)
+    model = fitted(tiny(epochs=40, lr=3e-3), tmp_path, train, [validation])
+
+    assert mean_r(test.target, model.predict(test.without_expression())) > 0.4
+
+
+def unmeasured(slide: Slide, filler: float) -> Slide:
+    """The same slide without its third gene and without a corner of its values."""
+    adata = slide.adata.copy()
+    measured = np.ones(adata.shape, bool)
+    measured[:, 2] = measured[:5, :2] = False
+    adata.layers["measured"] = measured
+    adata.X = np.where(measured, slide.target, np.float32(filler))
+    return slide.with_adata(adata)
+
+
+def test_unmeasured_values_change_nothing(tmp_path: Path) -> None:
+    slides = toy_slides(tmp_path, patients=3)
+    zero, large = (
+        fitted(TINY, tmp_path, [unmeasured(s, filler) for s in slides[:2]], [unmeasured(slides[2], filler)])
+        for filler in (0.0, 1e6)
+    )
+
+    torch.testing.assert_close(weights(zero), weights(large), rtol=0, atol=0)
+    assert not torch.equal(weights(zero), weights(fitted(TINY, tmp_path, slides[:2], slides[2:])))
+
+
+def test_the_order_of_the_spots_does_not_matter(tmp_path: Path) -> None:
+    train, test = toy_slides(tmp_path)
+    model = fitted(TINY, tmp_path, [train])
+    order = np.random.default_rng(0).permutation(test.n_spots)
+
+    prediction = model.predict(test.subset(order).without_expression())
+
+    np.testing.assert_allclose(prediction, model.predict(test.without_expression())[order], atol=1e-5)
+
+
+def test_the_seed_decides_the_weights(tmp_path: Path) -> None:
+    slides = toy_slides(tmp_path, patients=3)
+    first, again, other = (fitted(TINY, tmp_path, slides, seed=seed) for seed in (0, 0, 1))
+
+    assert torch.equal(weights(first), weights(again))
+    assert not torch.allclose(weights(first), weights(other))
+
+
+def test_the_best_validation_epoch_is_kept_unless_the_last_is_asked_for(tmp_path: Path) -> None:
+    train, validation = toy_slides(tmp_path, spots=25)
+    adata = validation.adata.copy()
+    adata.X = -validation.target  # the better on train, the worse here
+    misleading = validation.with_adata(adata)
+    params = tiny(epochs=12, lr=3e-3)
+
+    best, last = (
+        fitted(tiny(**params.model_dump() | {"keep_last_epoch": keep}), tmp_path, [train], [misleading])
+        for keep in (False, True)
+    )
+    untold = fitted(params, tmp_path, [train])
+
+    def loss(model: HisToGene) -> float:
+        return float(((model.predict(train.without_expression()) - train.target) ** 2).mean())
+
+    assert loss(last) < 0.9 * loss(best)
+    assert torch.equal(weights(last), weights(untold))
+
+
+def test_validation_slides_and_blocks_are_averaged_by_spots(tmp_path: Path) -> None:
+    train, first, second = toy_slides(tmp_path, patients=3)
+    parts = [first, second.subset(np.arange(10))]
+    lines: list[str] = []
+    model = HisToGene(tiny(epochs=1), replace(context(tmp_path), report=lines.append))
+
+    model.fit([train], parts)
+
+    errors = [((model.predict(s.without_expression()) - s.target) ** 2).mean(1) for s in parts]
+    assert float(lines[0].split()[-1]) == pytest.approx(np.concatenate(errors).mean(), rel=1e-4)
+
+
+def test_blocks_of_slides_can_be_trained_on_and_predicted(tmp_path: Path) -> None:
+    (slide,) = toy_slides(tmp_path, patients=1, spots=49)
+    upper = slide.array_positions[:, 0] < 4
+    model = fitted(TINY, tmp_path, [slide.subset(upper)], [slide.subset(~upper)])
+
+    prediction = model.predict(slide.subset(~upper).without_expression())
+
+    assert prediction.shape == ((~upper).sum(), 6)
+    assert np.isfinite(prediction).all()
+
+
+def test_any_point_of_the_image_can_be_predicted(tmp_path: Path) -> None:
+    train, test = toy_slides(tmp_path)
+    model = fitted(TINY, tmp_path, [train])
+    x, y = np.meshgrid(*(np.arange(0, side, 15.0) for side in test.image.size))
+
+    prediction = model.predict(test.at(np.column_stack([x.ravel(), y.ravel()])))
+
+    assert prediction.shape == (x.size, 6)
+    assert np.isfinite(prediction).all()
+
+
+def test_points_on_the_spots_are_predicted_like_the_spots(tmp_path: Path) -> None:
+    train, test = toy_slides(tmp_path)
+    model = fitted(TINY, tmp_path, [train])
+
+    prediction = model.predict(test.at(test.centers_px))
+
+    np.testing.assert_allclose(prediction, model.predict(test.without_expression()), atol=1e-5)
+
+
+def at_positions(slide: Slide, row: Sequence[float], col: Sequence[float]) -> Slide:
+    few = slide.subset(np.arange(len(row))).without_expression()
+    few.adata.obs["array_row"], few.adata.obs["array_col"] = np.asarray(row), np.asarray(col)
+    return few
+
+
+def test_fractional_positions_are_rounded_and_clipped_at_the_border(tmp_path: Path) -> None:
+    slide = toy_slides(tmp_path)[0]
+
+    index = array_index(at_positions(slide, [-0.6, 2.4, 7.6], [0.2, 3.7, 4.0]), n_positions=8)
+
+    assert index.tolist() == [[0, 0], [2, 4], [7, 4]]
+
+
+@pytest.mark.parametrize(
+    ("row", "needed"),
+    [([0.0, 8.0], 9), ([0.5, 11.2], 12), ([-1.0, 3.0], None), ([0.0, np.nan], None)],
+)
+def test_positions_without_an_embedding_are_an_error(row: list[float], needed: int | None, tmp_path: Path) -> None:
+    slide = toy_slides(tmp_path)[0]
+    remedy = f"--set n_positions={needed}" if needed else "missing or negative"
+
+    with pytest.raises(UsageError, match=remedy):
+        array_index(at_positions(slide, row, [0.0, 0.0]), n_positions=8)
+
+
+def test_too_large_an_array_is_refused_before_training(tmp_path: Path) -> None:
+    slides = toy_slides(tmp_path, spots=81)
+
+    with pytest.raises(UsageError, match=r"P1-S1 .* up to 8, .* 0 to 7; .* --set n_positions=9"):
+        fitted(tiny(n_positions=8), tmp_path, slides)
+    fitted(tiny(n_positions=9), tmp_path, slides)
+
+
+def test_weights_of_another_shape_are_not_loaded(tmp_path: Path) -> None:
+    model = fitted(TINY, tmp_path, toy_slides(tmp_path))
+    model.save(tmp_path)
+
+    with pytest.raises(DataError, match="load it with those it was fitted with"):
+        HisToGene(tiny(dim=16), context(tmp_path)).load(tmp_path)
+
+
+def test_it_counts_its_parameters(tmp_path: Path) -> None:
+    model = fitted(TINY, tmp_path, toy_slides(tmp_path))
+
+    assert model.n_parameters == len(weights(model))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_mixed_precision_on_the_gpu_agrees_with_float32(tmp_path: Path) -> None:
+    *train, validation = toy_slides(tmp_path, patients=4, spots=64)
+    loss = {}
+    precisions: tuple[Precision, ...] = ("float32", "bf16-mixed")
+    for precision in precisions:
+        told = replace(context(tmp_path, device="cuda:0"), precision=precision)
+        model = HisToGene(tiny(epochs=40, lr=3e-3, dropout=0.0), told)
+        model.fit(train, [validation])
+        prediction = model.predict(validation.without_expression())
+        loss[precision] = float(((prediction - validation.target) ** 2).mean())
+
+    assert loss["bf16-mixed"] == pytest.approx(loss["float32"], rel=0.05)
