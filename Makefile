@@ -1,0 +1,28 @@
+# Two commands: `make demo` runs the main job on the embedded dataset, `make test` passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PLUGINS = $(wildcard plugins/*)
+
+.PHONY: demo test lint
+demo: $(VENV)/installed
+	$(BIN)/stbench run -m mean -m position -m ridge -m histogene -d simulated
+	$(BIN)/stbench leaderboard -d simulated
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/installed: pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stbench needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e . $(PLUGINS:%=-e ./%)
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
