@@ -58,7 +58,7 @@ class Ridge(Model[RidgeParams]):
         self.embed = Embedder(p.encoder, p.weights, pixels=p.pixels, microns=p.microns, context=self.context)
         features = np.concatenate([self.embed(slide) for slide in train])  # (spots, features)
         n_components = min(p.n_components, *features.shape)
-        pca = PCA(n_components, svd_solver="full")
+        pca = PCA(n_components, svd_solver="covariance_eigh")
         self.project: Any = make_pipeline(StandardScaler(), pca).fit(features.astype(np.float64))
         self.alpha = p.alpha if p.alpha is not None else self._choose_alpha(train)
         self.gram = Gram.of(self._project(train), stack_targets(train).astype(np.float64))
