@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
@@ -10,6 +11,9 @@ def main() -> None:
     from stbench.cli.app import app
     from stbench.errors import StbenchError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # terminals that have no µ
     try:
         app()
     except SystemExit as exit_:

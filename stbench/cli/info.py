@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ def info(
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Everything known of one model, dataset, metric, protocol or encoder."""
-    from dataclasses import asdict
+    from dataclasses import fields
 
     from stbench.registry import discover
     from stbench.report.console import print_json, print_table
@@ -37,7 +38,8 @@ def info(
     registered = discover().get(kind.value, name)
     spec = registered.spec
     facts: dict[str, Any] = {"distribution": registered.distribution, "version": registered.version}
-    facts |= {k: v for k, v in asdict(spec).items() if v not in (None, "", (), {})}
+    stated = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    facts |= {name: _tree(value) for name, value in stated.items() if value not in (None, "", (), {})}
     details = _DETAILS.get(kind, lambda spec, data_dir: [])(spec, data_dir)
     if output is Format.JSON:
         print_json(facts | {"details": details})
@@ -45,6 +47,17 @@ def info(
     print_table(["", ""], [(k, _plain(v)) for k, v in facts.items()])
     if details:
         print_table(list(details[0]), [list(row.values()) for row in details])
+
+
+def _tree(value: Any) -> Any:
+    """Plain values; `dataclasses.asdict` cannot copy a spec's read-only mappings."""
+    from dataclasses import asdict, is_dataclass
+
+    if isinstance(value, Mapping):
+        return {key: _tree(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tree(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _plain(value: Any) -> str:

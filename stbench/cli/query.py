@@ -31,5 +31,4 @@ def query(
     if output is Format.JSON:
         print_json(answer.to_pylist())
         return
-    columns = answer.column_names
-    print_table(columns, (list(row.values()) for row in answer.to_pylist()))
+    print_table(answer.column_names, zip(*(column.to_pylist() for column in answer.columns), strict=True))

@@ -83,17 +83,16 @@ def run(
     run_tasks = discover().get("executor", executor).spec.load()
     planned = plan(request, discover(), DatasetContext(options.cache_dir, data_dir))
     finished = set() if fresh else Store(store).finished()
-    cells = list({cell.key: cell for cell in planned.cells}.values())
-    todo = [cell for cell in cells if cell.key not in finished]
+    todo = [cell for cell in planned.cells if cell.key not in finished]
     if dry_run:
         _show_plan(planned, request, options, todo, output)
         return
     if output is Format.TABLE:
         _say_notes(planned)
-    records = _execute(run_tasks, todo, options, quiet=output is Format.JSON)
-    _summarise(planned, cells, todo, records, store, output)
-    if any(record.status != "ok" for record in records):
-        raise typer.Exit(130 if any(record.status == "interrupted" for record in records) else 3)
+    records, interrupted = _execute(run_tasks, todo, options, quiet=output is Format.JSON)
+    _summarise(planned, todo, records, store, output)
+    if interrupted or any(record.status != "ok" for record in records):
+        raise typer.Exit(130 if interrupted else 3)
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -118,14 +117,14 @@ def _device(text: str) -> str:
     return "cuda:0" if text == "cuda" else text
 
 
-def _execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) -> list[RunRecord]:
+def _execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) -> tuple[list[RunRecord], bool]:
     from stbench.execution.progress import Progress
     from stbench.execution.task import Task
     from stbench.execution.worker import new_run_id
     from stbench.store import Layout
 
     if not todo:
-        return []
+        return [], False
     Layout(options.store).create()
     tasks = [Task(cell=cell, options=options, run_id=new_run_id()) for cell in todo]
     with Progress(len(tasks), quiet) as progress:
@@ -133,7 +132,8 @@ def _execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool)
             run_tasks(tasks, options, progress.started, progress.ended)
         except KeyboardInterrupt:
             progress.note("interrupted; finished cells are kept, the same command goes on from here")
-    return progress.records
+            return progress.records, True
+    return progress.records, False
 
 
 def _say_notes(planned: Plan) -> None:
@@ -148,12 +148,18 @@ def _say_notes(planned: Plan) -> None:
 
 
 def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[Cell], output: Format) -> None:
+    import json
+
     from stbench.report.console import print_json, print_table
 
     if output is Format.JSON:
         print_json(
             {
                 "cells": [{"cell_key": c.key, "todo": c in todo, **c.model_dump(mode="json")} for c in planned.cells],
+                "parameters": [
+                    {"dataset": dataset, "model": model, "values": resolved.values, "sources": resolved.sources}
+                    for dataset, model, resolved in planned.parameters
+                ],
                 "skipped": [vars(s) for s in planned.skipped],
                 "notes": planned.notes,
             }
@@ -171,8 +177,8 @@ def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[
     print_table(
         ["dataset", "model", "parameter", "value", "source"],
         [
-            (dataset, model, name, value, resolved.sources[name])
-            for (dataset, model), resolved in planned.sources.items()
+            (dataset, model, name, json.dumps(value), resolved.sources[name])
+            for dataset, model, resolved in planned.parameters
             for name, value in resolved.values.items()
         ],
         title="parameters",
@@ -197,9 +203,7 @@ def _source(option: str) -> str:
     return names[option] if os.environ.get(names[option]) else "default"
 
 
-def _summarise(
-    planned: Plan, cells: list[Cell], todo: list[Cell], records: list[RunRecord], store: Path, output: Format
-) -> None:
+def _summarise(planned: Plan, todo: list[Cell], records: list[RunRecord], store: Path, output: Format) -> None:
     from stbench.report.console import print_json
 
     bad = [record for record in records if record.status != "ok"]
@@ -207,8 +211,8 @@ def _summarise(
         print_json(
             {
                 "store": str(store),
-                "planned": len(cells),
-                "done_before": len(cells) - len(todo),
+                "planned": len(planned.cells),
+                "done_before": len(planned.cells) - len(todo),
                 "ok": len(records) - len(bad),
                 "failed": [
                     {
@@ -227,7 +231,7 @@ def _summarise(
             }
         )
         return
-    parts = [f"{len(records) - len(bad)} cells ran", f"{len(cells) - len(todo)} were done before"]
+    parts = [f"{len(records) - len(bad)} cells ran", f"{len(planned.cells) - len(todo)} were done before"]
     parts += [f"{len(bad)} failed"] if bad else []
     parts += [f"{len(todo) - len(records)} not started"] if len(todo) > len(records) else []
     print(f"{', '.join(parts)}; store: {store}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from stbench.errors import DataError
@@ -46,9 +48,10 @@ def fetch_archive(
         _unpack(archive, partial, root, parts)
         (partial / "SOURCE.txt").write_text(f"{url}\nsha256 {pooch.file_hash(str(archive))}\n")
         os.replace(partial, folder)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         archive.unlink(missing_ok=True)
-        raise DataError(f"{url}: the archive is damaged or unsafe ({error}); run the command again") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{url}: the archive is damaged or unsafe ({reason}); run the command again") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     archive.unlink(missing_ok=True)
@@ -62,5 +65,7 @@ def _unpack(archive: Path, target: Path, root: str, parts: tuple[str, ...]) -> N
             if wanted and member.isfile():
                 renamed = member.replace(name=str(inside.relative_to(root)), deep=False)
                 tar.extract(renamed, target, filter="data")
+        while tar.fileobj and tar.fileobj.read(1 << 20):
+            pass  # to the end, where gzip compares its checksum
     if not target.exists():
         raise tarfile.TarError(f"nothing below {root}/ in it")

@@ -14,9 +14,10 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TextIO
 
 from stbench.errors import StoreError
-from stbench.execution.task import RunOptions, Task
+from stbench.execution.task import RunOptions, Task, threads_of
 from stbench.store import Layout, RunRecord, RunWriter
 from stbench.store.record import Failure, Status
 
@@ -30,6 +31,8 @@ PRELOAD = [
     "stbench.execution.worker",
 ]
 """Imported once by the fork server: a cell then starts in hundredths of a second instead of several seconds."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 OnStart = Callable[[Task], None]
 OnEnd = Callable[[Task, RunRecord], None]
@@ -55,7 +58,7 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
     KeyboardInterrupt
         After the cells under way were stopped and recorded as interrupted.
     """
-    context = _context()
+    context = _context(options)
     waiting = iter(tasks)
     running: list[_Running] = []
     stopping = False
@@ -78,12 +81,29 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
         raise
 
 
-def _context() -> BaseContext:
+def _context(options: RunOptions) -> BaseContext:
+    # In the environment before anything is loaded: numba, which scanpy uses, resets what is set later
+    for variable in THREAD_VARIABLES:
+        os.environ.setdefault(variable, str(threads_of(options)))
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(PRELOAD)
+        _start_fork_server()
     return context
+
+
+def _start_fork_server() -> None:
+    """Start it deaf to Ctrl-C, which would otherwise reach it among its imports and print their traceback."""
+    from multiprocessing import forkserver
+
+    if threading.current_thread() is not threading.main_thread():
+        return  # no other thread may set signal handlers; the first cell starts the server
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(context: BaseContext, task: Task) -> _Running:
@@ -149,7 +169,7 @@ def _bury(cell: _Running, status: Status, message: str) -> RunRecord:
         cell=task.cell,
         started=now(),
         finished=now(),
-        failure=Failure(stage=stage, kind=status, message=message, traceback=_read(writer.folder / "log.txt")[-8000:]),
+        failure=Failure(stage=stage, kind=status, message=message, traceback=_tail(writer.folder / "log.txt")),
         device=task.options.device,
     )
     try:
@@ -159,9 +179,19 @@ def _bury(cell: _Running, status: Status, message: str) -> RunRecord:
     return record
 
 
+def _tail(path: Path, characters: int = 8000) -> str:
+    """The end of a log, without reading what may be gigabytes before it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4 * characters))  # UTF-8: at most four bytes a character
+            return file.read().decode("utf-8", errors="replace")[-characters:]
+    except OSError:
+        return ""
+
+
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
@@ -195,5 +225,9 @@ def _log_to(path: Path) -> None:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.stdout, sys.stderr = _stream(1), _stream(2)
+
+
+def _stream(descriptor: int) -> TextIO:
+    """Text in UTF-8: what a plugin prints is no reason to fail."""
+    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

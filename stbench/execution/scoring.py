@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stbench.errors import PredictionError
+from stbench.errors import PluginError, PredictionError
 from stbench.matrix import Cell
-from stbench.metrics import MetricFunction
+from stbench.metrics import MetricFunction, Scores
 from stbench.models import Prediction
 from stbench.protocols import FittedProtocol
 from stbench.registry import MetricSpec
@@ -52,9 +54,16 @@ def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> 
     mean = np.lib.format.open_memmap(folder / "mean.npy", mode="w+", dtype=np.float32, shape=expected)
     std: Array | None = None
     stop = 0
-    for rows, block, block_std in prediction:
+    blocks: Iterator[object] = prediction  # a plugin's
+    for item in blocks:
+        if not (isinstance(item, tuple) and len(item) == 3 and isinstance(item[0], slice)):
+            kind = type(item).__name__
+            raise PredictionError(f"slide {slide.info.id}: a block is {kind}, not (slice of spots, mean, std or None)")
+        rows, block, block_std = item
         if rows.start != stop:
             raise PredictionError(f"slide {slide.info.id}: a block starts at spot {rows.start}, not at {stop}")
+        if rows.stop is None or not stop <= rows.stop <= slide.n_spots:
+            raise PredictionError(f"slide {slide.info.id}: a block ends at spot {rows.stop} of {slide.n_spots}")
         stop = rows.stop
         shape = (rows.stop - rows.start, n_genes)
         mean[rows] = _checked(block, shape, slide)
@@ -79,25 +88,31 @@ def metric_rows(
 ) -> list[dict[str, object]]:
     """Rows of ``metrics.parquet`` for one test slide: one per gene for gene metrics, else one for the slide."""
     rows: list[dict[str, object]] = []
-    genes = list(slide.adata.var_names)
     seen = slide.without_expression()
     for spec, function in metrics:
-        scores = function(slide.target, np.asarray(predicted.mean), slide.measured, seen)
-        common = {
-            "run_id": run_id,
-            "split": "test",
-            "slide": slide.info.id,
-            "metric": spec.name,
-            "version": spec.version,
-        }
-        if spec.level == "gene":
-            for gene, value, n_obs, reason in zip(genes, scores.values, scores.n_obs, scores.reasons, strict=True):
-                kept = None if reason else float(value)
-                rows.append(common | {"gene": gene, "value": kept, "n_obs": int(n_obs), "undefined_reason": reason})
-        else:
-            value, n_obs, reason = scores.mean()
-            rows.append(common | {"gene": None, "value": value, "n_obs": n_obs, "undefined_reason": reason})
+        try:
+            scores = function(slide.target, np.asarray(predicted.mean), slide.measured, seen)
+            rows += _rows_of(spec, scores, run_id, slide)
+        except Exception:  # a third party's metric may raise anything: hours of training do not depend on it
+            print(
+                f"metric {spec.name} gives nothing for slide {slide.info.id}:\n{traceback.format_exc()}",
+                file=sys.stderr,
+            )
     return rows
+
+
+def _rows_of(spec: MetricSpec, scores: Scores, run_id: str, slide: Slide) -> list[dict[str, object]]:
+    common = {"run_id": run_id, "split": "test", "slide": slide.info.id, "metric": spec.name, "version": spec.version}
+    if any(reason is None and not np.isfinite(v) for v, reason in zip(scores.values, scores.reasons, strict=True)):
+        raise PluginError(f"metric {spec.name} returned NaN or infinity without a reason; give one of Undefined")
+    if spec.level != "gene":
+        value, n_obs, reason = scores.mean()
+        return [common | {"gene": None, "value": value, "n_obs": n_obs, "undefined_reason": reason}]
+    each = zip(slide.adata.var_names, scores.values, scores.n_obs, scores.reasons, strict=True)
+    return [
+        common | {"gene": gene, "value": None if reason else float(v), "n_obs": int(n), "undefined_reason": reason}
+        for gene, v, n, reason in each
+    ]
 
 
 def truth_key(cell: Cell, fitted: FittedProtocol, slide: Slide) -> str:

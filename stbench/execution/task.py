@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +25,11 @@ class RunOptions(BaseModel):
     keep: frozenset[str] = frozenset()
     timeout_s: float | None = None
     fail_fast: bool = False
+
+
+def threads_of(options: RunOptions) -> int:
+    """CPU threads of one worker: the machine's cores shared among the jobs, unless stated."""
+    return options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
 
 
 class Task(BaseModel):

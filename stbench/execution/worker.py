@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 import sys
@@ -23,7 +22,7 @@ import pyarrow as pa
 from stbench.datasets import DatasetContext
 from stbench.execution import provenance, scoring
 from stbench.execution.prepare import fit_protocol, load_parts
-from stbench.execution.task import RunOptions, Task
+from stbench.execution.task import RunOptions, Task, threads_of
 from stbench.matrix import Cell
 from stbench.metrics import MetricFunction
 from stbench.models import Context, Model, Savable
@@ -128,6 +127,8 @@ def _run(run: _Run, record: RunRecord) -> None:
         fitted = fit_protocol(cell, protocol, parts.train, options.cache_dir)
         train = [fitted.transform(slide) for slide in parts.train]
         validation = [fitted.transform(slide) for slide in parts.validation]
+        # the model gets slides of its own: what it may do to them does not reach what it is scored on
+        held_out = [fitted.transform(slide) for slide in parts.validation]
         test = [fitted.transform(slide) for slide in parts.test]
         record.n_genes = int(train[0].adata.n_vars)
     with run.timed("fit"):
@@ -140,7 +141,7 @@ def _run(run: _Run, record: RunRecord) -> None:
     rows: list[dict[str, object]] = []
     keep = sum(s.n_spots for s in test) * len(genes) < KEEP_PREDICTIONS_BELOW or "predictions" in options.keep
     with run.writer.predictions() as predictions:
-        for split, slides in (("validation", validation), ("test", test)):
+        for split, slides in (("validation", held_out), ("test", test)):
             for slide in slides:
                 with run.timed("predict"):
                     answer = model.predict(slide.without_expression())
@@ -254,7 +255,7 @@ def limit_threads(options: RunOptions) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
-    threads = options.threads or max(1, (os.cpu_count() or 1) // max(1, options.jobs))
+    threads = threads_of(options)
     torch.set_num_threads(threads)
     threadpool_limits(threads)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -81,7 +80,7 @@ class Cell(BaseModel):
             "seed": self.seed,
         }
 
-    @cached_property
+    @property
     def key(self) -> str:
         """Hash of the specification in canonical JSON."""
         canonical = json.dumps(

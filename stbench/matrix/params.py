@@ -32,6 +32,8 @@ class Resolved:
         The same with files replaced by the hash of their content.
     sources
         Where each value came from: ``default``, ``preset NAME``, ``--set``, ``sweep``.
+    preset
+        The preset used, if it says anything.
     """
 
     values: dict[str, Any]
@@ -53,6 +55,7 @@ def resolve(
     params_class = spec.load_params()
     chosen = _preset_for(spec, dataset, preset)
     given = dict(spec.presets[chosen]) if chosen else {}
+    named = chosen if given else ""
     sources = dict.fromkeys(given, f"preset {chosen}")
     for name in (*settings, *request.sweep):
         _refuse_unknown(spec, params_class, name)
@@ -62,7 +65,7 @@ def resolve(
         params = _validate(spec, params_class, given | dict(settings) | swept)
         values = params.model_dump(mode="json")
         by_content = {name: _content(getattr(params, name), value) for name, value in values.items()}
-        yield Resolved(values, by_content, {n: sources.get(n, "default") for n in values}, chosen)
+        yield Resolved(values, by_content, {n: sources.get(n, "default") for n in values}, named)
 
 
 def _preset_for(spec: ModelSpec, dataset: str, asked: str | None) -> str:

@@ -28,11 +28,11 @@ class Skipped:
 
 @dataclass
 class Plan:
-    """Cells to run, what was left out, and where each parameter came from."""
+    """Cells to run, what was left out, and (dataset, model, parameters) of each variant."""
 
     cells: list[Cell] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    sources: dict[tuple[str, str], Resolved] = field(default_factory=dict)
+    parameters: list[tuple[str, str, Resolved]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -84,6 +84,7 @@ def plan(request: Request, registry: Registry, context: DatasetContext) -> Plan:
     if not result.cells:
         reasons = list(dict.fromkeys(s.reason for s in result.skipped))
         raise NotApplicable("; ".join(reasons) or "the request is empty")
+    result.cells = list({cell.key: cell for cell in result.cells}.values())
     return result
 
 
@@ -105,7 +106,9 @@ def _refuse_stray_settings(request: Request, models: list[tuple[ModelRequest, Re
     for option, mapping in (("--set", request.settings), ("--preset", request.presets)):
         for model in mapping:
             if model and model not in names:
-                raise UsageError(f"{option} names model {model!r}, which does not run here; -m has {', '.join(names)}")
+                raise UsageError(
+                    f"{option} names model {model!r}, which does not run here; -m has {', '.join(sorted(names))}"
+                )
     if "" in request.settings and len(names) > 1:
         stray = next(iter(request.settings[""]))
         raise UsageError(f"--set {stray}=… could mean any of {', '.join(sorted(names))}; write MODEL.{stray}=…")
@@ -172,7 +175,9 @@ def _cells(task: Task, model: ModelRequest, registered: Registered, request: Req
     seeds: Sequence[int | None] = [None] if spec.deterministic else request.seeds
     data, rules = task.origins
     for resolved in resolve(spec, model, task.dataset.name, preset, settings):
-        result.sources[(task.dataset.name, spec.name)] = resolved
+        variant = (task.dataset.name, spec.name, resolved)
+        if variant not in result.parameters:
+            result.parameters.append(variant)
         for seed in seeds:
             for fold in task.folds:
                 parts = (*fold.train, *fold.validation, *fold.test)

@@ -92,9 +92,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     seeds: list[int] = []
     for token in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", token)
-        if not match:
+        asked = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
+        if not asked:
             raise UsageError(f"cannot read --seeds {text!r}; write 0,1,2 or 0-4")
-        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+        seeds += asked
     return tuple(dict.fromkeys(seeds))
 
 
@@ -113,7 +114,7 @@ def choose_folds(text: str | None, ids: Sequence[str]) -> list[str]:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", token)
         if token in ids:
             chosen.append(token)
-        elif match and int(match[2] or match[1]) < len(ids):
+        elif match and int(match[1]) <= int(match[2] or match[1]) < len(ids):
             chosen += ids[int(match[1]) : int(match[2] or match[1]) + 1]
         else:
             raise UsageError(f"no fold {token!r}; there are {len(ids)} (0-{len(ids) - 1}): {', '.join(ids)}")

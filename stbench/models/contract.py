@@ -60,7 +60,7 @@ class Context:
 class Params(BaseModel):
     """A model's parameters: what ``--set`` may change, what is documented and what is hashed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 P = TypeVar("P", bound=Params)

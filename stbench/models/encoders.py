@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -53,12 +54,13 @@ def load_encoder(name: str, weights: Weights, cache_dir: Path) -> Encoder:
     Raises
     ------
     UsageError
-        The name is neither registered nor known to timm.
+        The name is neither registered nor known to timm, or offered by several plugins.
     DataError
         The weights cannot be had or do not fit.
     """
-    registered = {r.spec.name: r.spec for r in discover().all("encoder")}
-    spec = registered.get(name)
+    plugins = discover()
+    registered = name.rpartition(":")[2] in plugins.names("encoder")
+    spec = plugins.get("encoder", name).spec if registered else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         module, n_features, mean, std, tag = _build(name, spec, weights == "pretrained")
@@ -97,4 +99,5 @@ def _load_file(module: torch.nn.Module, path: Path) -> None:
     try:
         module.load_state_dict(load_file(path))
     except Exception as error:  # safetensors and torch raise their own kinds
-        raise DataError(f"{path} does not fit the encoder: {error}; give a safetensors file of this model") from error
+        reason = shorten(str(error), 300)  # torch lists every key
+        raise DataError(f"{path} does not fit the encoder: {reason}; give a safetensors file of this model") from error

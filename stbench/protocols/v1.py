@@ -20,8 +20,9 @@ def _by_patient(slides: Sequence[SlideInfo]) -> list[Fold]:
 
 
 def _by_section(slides: Sequence[SlideInfo]) -> list[Fold]:
+    # bin sizes of one section share its image and are left out together
     try:
-        return leave_one_out(slides, lambda s: s.id)
+        return leave_one_out(slides, lambda s: s.image_id or s.id)
     except NotApplicable:
         raise NotApplicable("leave-one-section-out needs two slides") from None
 

@@ -180,7 +180,10 @@ def _specs_of(manager: pluggy.PluginManager, module: object, name: str) -> Seque
     for hook, kind in HOOKS.items():
         own = [i for i in getattr(manager.hook, hook).get_hookimpls() if i.plugin is module]
         for implementation in own:
-            for spec in implementation.function():
+            returned = implementation.function()
+            if not isinstance(returned, Iterable):
+                raise TypeError(f"{hook} returned {type(returned).__name__}, not a list of {kind.__name__}")
+            for spec in returned:
                 if not isinstance(spec, kind):
                     raise TypeError(f"{hook} returned {type(spec).__name__}, not {kind.__name__}")
                 specs.append(spec)

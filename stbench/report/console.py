@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -55,9 +56,17 @@ def print_table(
 
 
 def print_json(value: Any) -> None:
-    """Print stable JSON."""
-    json.dump(value, sys.stdout, indent=1, default=str, allow_nan=False, ensure_ascii=False)
+    """Print stable JSON; numbers it has no form for (NaN, infinities) are null."""
+    json.dump(_finite(value), sys.stdout, indent=1, default=str, allow_nan=False, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def warn(message: str) -> None:

@@ -7,6 +7,7 @@ slides inside a patient; nothing missing is imputed.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,12 @@ from stbench.store import Store
 
 TASK = ["dataset", "protocol"]
 VARIANT = [*TASK, "model", "distribution", "params", "precision"]
+DATA_VERSION = ["dataset_revision", "protocol_version"]
+CODE_VERSION = ["results_version", "source_digest"]
 REFERENCE_METRICS = ("pcc", "pcc_slide")
 """Metrics under which the references are shown."""
+ROUNDING = 1e-9
+"""Values closer than this are tied: sums are taken in another order each time."""
 
 CELLS = "SELECT * EXCLUDE (truth_keys, patients, ledger), CAST(truth_keys AS VARCHAR) AS truth FROM cells"
 FAILED = """
@@ -82,22 +87,29 @@ def leaderboard(
             cells = cells.filter(pl.col(column).is_in(chosen))
             failed = failed.filter(pl.col(column).is_in(chosen))
     cells = _current(cells, result)
+    result.notes += store.problems
     if cells.is_empty():
         return result
+    versions = [*VARIANT, *DATA_VERSION, *CODE_VERSION]
+    failed = failed.join(cells.select(versions), on=versions, how="semi", nulls_equal=True)
     units = _units(scores, cells, specs)
     for key, group in units.group_by([*TASK, "metric"], maintain_order=True):
         dataset, protocol, metric = map(str, key)
         if metrics and metric not in metrics:
             continue
         spec = specs.get(metric)
-        lines = _references(references, cells, dataset, protocol) if metric in REFERENCE_METRICS else {}
+        own = cells.filter(pl.col("dataset") == dataset, pl.col("protocol") == protocol)
+        lines = (
+            _references(references, own, spec is not None and spec.unit == "slide")
+            if metric in REFERENCE_METRICS
+            else {}
+        )
         rows = [_row(spec, metric, name, values, cells, failed) for name, values in group.group_by(VARIANT)]
         for row in rows:
             row["references"] = lines
         result.rows += _ranked(rows, spec)
-    result.rows.sort(key=lambda r: (r["dataset"], r["protocol"], r["metric"], r["rank"] is None, r["rank"] or 0))
+    result.rows.sort(key=_order)
     result.notes += _disagreements(result.rows)
-    result.notes += store.problems
     return result
 
 
@@ -111,8 +123,8 @@ def _current(cells: pl.DataFrame, result: Leaderboard) -> pl.DataFrame:
     """Keep the newest data revision and protocol version of each task, and the newest code of each variant."""
     newest = cells.sort("run_id", descending=True)
     for what, group, version in (
-        ("another revision of the data or the protocol", TASK, ["dataset_revision", "protocol_version"]),
-        ("an older version of the model's code", VARIANT, ["results_version", "source_digest"]),
+        ("another revision of the data or the protocol", TASK, DATA_VERSION),
+        ("an older version of the model's code", VARIANT, CODE_VERSION),
     ):
         current = newest.group_by(group, maintain_order=True).first().select([*group, *version])
         kept = newest.join(current, on=[*group, *version], how="semi", nulls_equal=True)
@@ -173,6 +185,7 @@ def _row(
         "n_units": interval.n_units,
         "unit": spec.unit if spec else "patient",
         "coverage": float(own["test_parts"].sum() / (own["complete_parts"][0] * seeds)),
+        "folds": sorted(own["fold"].unique()),
         "rank": None,
         "badges": badges,
         "n_seeds": seeds,
@@ -191,39 +204,46 @@ def _of(frame: pl.DataFrame, named: dict[str, Any]) -> pl.DataFrame:
 
 
 def _ranked(rows: list[dict[str, Any]], spec: MetricSpec | None) -> list[dict[str, Any]]:
-    """Rank the variants that cover as much of the task as any; the others are marked incomplete."""
+    """Rank the variants that cover most of the task, all with the same folds; the others are marked incomplete."""
     sign = -1 if spec is None or spec.direction == "max" else 1
-    widest = max(row["coverage"] for row in rows)
-    complete = [row for row in rows if row["coverage"] > widest - 1e-9]
+    alike = Counter(tuple(row["folds"]) for row in rows)
+    widest = max(rows, key=lambda row: (round(row["coverage"], 9), alike[tuple(row["folds"])], row["folds"]))
+    complete = [
+        row for row in rows if row["folds"] == widest["folds"] and row["coverage"] > widest["coverage"] - ROUNDING
+    ]
     for row in rows:
         if row in complete:
-            row["rank"] = 1 + sum(sign * other["value"] < sign * row["value"] for other in complete)
+            row["rank"] = 1 + sum(sign * other["value"] < sign * row["value"] - ROUNDING for other in complete)
         else:
             row["badges"] = [*row["badges"], "incomplete"]
     return rows
 
 
-def _references(references: pl.DataFrame, cells: pl.DataFrame, dataset: str, protocol: str) -> dict[str, float]:
-    """References over the same slides as the runs, reduced like them: slides, then patients."""
-    own = cells.filter(pl.col("dataset") == dataset, pl.col("protocol") == protocol)
+def _references(references: pl.DataFrame, own: pl.DataFrame, by_slide: bool) -> dict[str, float]:
+    """References over the same slides as the runs, reduced like them: slides, then (unless `by_slide`) patients."""
     shown = references.join(own.select("run_id"), on="run_id", how="semi").unique(["reference", "truth_key"])
-    per_patient = shown.with_columns(pl.col("reference").cast(pl.String))
-    for inner in (["patient", "slide"], ["patient"]):
-        per_patient = per_patient.group_by(["reference", *inner]).agg(pl.col("pcc").mean())
-    means = per_patient.group_by("reference").agg(pl.col("pcc").mean()).sort("reference")
+    units = shown.with_columns(pl.col("reference").cast(pl.String))
+    for inner in (["patient", "slide"],) if by_slide else (["patient", "slide"], ["patient"]):
+        units = units.group_by(["reference", *inner]).agg(pl.col("pcc").mean())
+    means = units.group_by("reference").agg(pl.col("pcc").mean()).sort("reference")
     return {str(name): float(value) for name, value in means.iter_rows()}
+
+
+def _order(row: dict[str, Any]) -> tuple[Any, ...]:
+    rank = (row["rank"] is None, row["rank"] or 0)
+    return row["dataset"], row["protocol"], row["metric"], *rank, row["model"], json.dumps(row["params"])
 
 
 def _disagreements(rows: list[dict[str, Any]]) -> list[str]:
     """Say where reductions of the same correlation rank the models differently."""
-    orders: dict[tuple[str, str], dict[str, list[str]]] = {}
+    ranks: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
     for row in rows:
         if row["metric"] in ("pcc", "pcc_pooled", "pcc_median", "pcc_slide") and row["rank"] is not None:
-            name = f"{row['model']} {json.dumps(row['params'])}"
-            orders.setdefault((row["dataset"], row["protocol"]), {}).setdefault(row["metric"], []).append(name)
+            name = json.dumps([row["model"], row["distribution"], row["params"], row["precision"]])
+            ranks.setdefault((row["dataset"], row["protocol"]), {}).setdefault(row["metric"], {})[name] = row["rank"]
     return [
         f"{dataset} under {protocol}: {metric} ranks the models differently from pcc"
-        for (dataset, protocol), by_metric in orders.items()
-        for metric, order in by_metric.items()
-        if "pcc" in by_metric and order != by_metric["pcc"]
+        for (dataset, protocol), by_metric in ranks.items()
+        for metric, by_name in by_metric.items()
+        if "pcc" in by_metric and by_name != by_metric["pcc"]
     ]

@@ -21,6 +21,8 @@ def print_leaderboard(board: Leaderboard, sorted_by: dict[str, str], form: str) 
     sorted_by
         The metric each protocol's table is sorted by.
     """
+    for note in board.notes:
+        print(f"note: {note}", file=sys.stderr)
     if form == "json":
         print_json(board.rows)
         return
@@ -31,8 +33,6 @@ def print_leaderboard(board: Leaderboard, sorted_by: dict[str, str], form: str) 
     for dataset, protocol in tasks:
         rows = [r for r in board.rows if (r["dataset"], r["protocol"]) == (dataset, protocol)]
         _print_task(f"{dataset} · {protocol}", rows, sorted_by.get(protocol, "pcc"), form == "markdown")
-    for note in board.notes:
-        print(f"note: {note}", file=sys.stderr)
 
 
 def _print_task(title: str, rows: list[dict[str, Any]], metric: str, markdown: bool) -> None:

@@ -61,10 +61,10 @@ def array(path: Path, shape: tuple[int, ...], dtype: type, fill: Callable[[NDArr
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | None:
     try:
-        found = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        found = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError):  # ValueError: header or length are wrong
         return None
-    return np.asanyarray(found) if found.shape == shape and found.dtype == np.dtype(dtype) else None
+    return found if found.shape == shape and found.dtype == np.dtype(dtype) else None
 
 
 def sha256(path: Path, cache_dir: Path) -> str:

@@ -163,9 +163,11 @@ class Slide:
         Kept are spot names, centres, array positions and the slide's info; labels, counts, layers, gene
         annotations and ``uns`` are not.
         """
+        import pandas as pd
         from anndata import AnnData
 
-        obs = self.adata.obs[[c for c in ALLOWED_OBS if c in self.adata.obs]].copy()
+        kept = {c: self.adata.obs[c].to_numpy(copy=True) for c in ALLOWED_OBS if c in self.adata.obs}
+        obs = pd.DataFrame(kept, index=self.adata.obs_names)  # a new frame: a copied one keeps `attrs`
         return self.with_adata(AnnData(obs=obs, obsm={"spatial": self.centers_px.copy()}))
 
     def at(self, centers_px: ArrayLike, spot_um: float | None = None) -> Slide:
@@ -188,9 +190,9 @@ class Slide:
         from anndata import AnnData
 
         points = np.asarray(centers_px, np.float64).reshape(-1, 2)
-        names = pd.Index([f"{x:g}x{y:g}" for x, y in points])
+        names = pd.Index([f"{x:.12g}x{y:.12g}" for x, y in points])
         obs = pd.DataFrame(self._pixel_to_array(points), index=names, columns=list(ALLOWED_OBS))
-        info = self.info if spot_um is None else replace(self.info, spot_um=spot_um, grid="none")
+        info = replace(self.info, spot_um=self.info.spot_um if spot_um is None else spot_um, grid="none")
         source = self.source and self.source.at(points)
         return Slide(AnnData(obs=obs, obsm={"spatial": points}), info, source)
 

@@ -78,16 +78,15 @@ class Layout:
         try:
             stated = json.loads(marker.read_text())
         except FileNotFoundError:
-            if self.root.exists() and (not self.root.is_dir() or (any(self.root.iterdir()) and not self.runs.exists())):
-                holds_only_staging = self.root.is_dir() and all(p.name == ".staging" for p in self.root.iterdir())
-                if not holds_only_staging:
-                    raise StoreError(f"{self.root} exists and is not a store; give an empty --store") from None
+            if self.root.exists() and set(os.listdir(self.root)) - {self.staging.name, MARKER}:
+                raise StoreError(f"{self.root} exists and is not a store; give an empty --store") from None
             return
         except (OSError, ValueError) as error:
             raise StoreError(f"{marker} cannot be read ({error}); restore it or give another --store") from error
-        if stated.get("format") != FORMAT:
+        known = isinstance(stated, dict) and isinstance(stated.get("schema"), int)
+        if not known or stated.get("format") != FORMAT:
             raise StoreError(f"{marker} does not describe a {FORMAT}; give another --store")
-        if stated.get("schema", 0) > SCHEMA_VERSION:
+        if stated["schema"] > SCHEMA_VERSION:
             raise StoreError(
                 f"the store {self.root} has schema {stated['schema']}, this stbench reads up to {SCHEMA_VERSION}; "
                 "upgrade stbench"

@@ -52,17 +52,20 @@ SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, patient, s
        CASE WHEN n > 0 THEN sqrt(sse / n) END AS rmse
 FROM (SELECT *, gene_sse(n, mean_true, mean_pred, ss_true, ss_pred, "cross") AS sse FROM moments);
 
--- Moments of all slides of a fold merged exactly: within plus between slides.
+-- Moments of all slides of a fold merged exactly: within plus between slides. Means that differ by less than float32
+-- resolves (`stbench.stats.moments.RESOLUTION`) are alike: a rounding step between two constants is no signal.
+CREATE MACRO deviation(mean, grand) AS
+    CASE WHEN abs(mean - grand) > 4 * 1.1920928955078125e-07 * greatest(abs(mean), abs(grand)) THEN mean - grand ELSE 0.0 END;
 CREATE VIEW pooled_moments AS
 SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, gene,
        any_value(hvg50) AS hvg50, any_value(heg50) AS heg50,
        sum(n) AS n,
-       sum(ss_true) + sum(n * (mean_true - grand_true) * (mean_true - grand_true)) AS ss_true,
-       sum(ss_pred) + sum(n * (mean_pred - grand_pred) * (mean_pred - grand_pred)) AS ss_pred,
-       sum("cross") + sum(n * (mean_true - grand_true) * (mean_pred - grand_pred)) AS "cross"
+       sum(ss_true) + sum(n * d_true * d_true) AS ss_true,
+       sum(ss_pred) + sum(n * d_pred * d_pred) AS ss_pred,
+       sum("cross") + sum(n * d_true * d_pred) AS "cross"
 FROM (
-    SELECT *, sum(n * mean_true) OVER g / greatest(sum(n) OVER g, 1) AS grand_true,
-              sum(n * mean_pred) OVER g / greatest(sum(n) OVER g, 1) AS grand_pred
+    SELECT *, deviation(mean_true, sum(n * mean_true) OVER g / greatest(sum(n) OVER g, 1)) AS d_true,
+              deviation(mean_pred, sum(n * mean_pred) OVER g / greatest(sum(n) OVER g, 1)) AS d_pred
     FROM moments WINDOW g AS (PARTITION BY run_id, split, gene)
 )
 GROUP BY ALL;

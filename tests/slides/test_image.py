@@ -19,9 +19,6 @@ from PIL import Image
 from stbench.errors import DataError
 from stbench.slides.image import SlideImage, open_image
 
-DATA = Path(os.environ.get("STBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-C2 = DATA / "her2st" / "ST-imgs" / "C" / "C2" / "5714_HE_BT_C2.jpg"
-
 
 def tissue(height: int = 300, width: int = 420) -> np.ndarray:
     """Smooth colours with some texture, so that lossy codecs stay close."""
@@ -364,12 +361,13 @@ def test_a_slide_of_400_megapixels_is_read_by_regions(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.skipif(not C2.exists(), reason=f"{C2} is absent; set STBENCH_TEST_DATA")
-def test_a_real_jpeg_of_92_megapixels(tmp_path: Path) -> None:
-    image = open_image(C2, tmp_path)
+def test_a_real_jpeg_of_92_megapixels(test_data: Path, tmp_path: Path) -> None:
+    path = test_data / "her2st" / "ST-imgs" / "C" / "C2" / "5714_HE_BT_C2.jpg"
+
+    image = open_image(path, tmp_path)
 
     assert image.size == (9274, 9911)
-    expected = imagecodecs.jpeg8_decode(C2.read_bytes())[5000:5100, 4000:4100]
+    expected = imagecodecs.jpeg8_decode(path.read_bytes())[5000:5100, 4000:4100]
     np.testing.assert_array_equal(image.read(4000, 5000, 100, 100), expected)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,8 @@ from stbench.errors import DataError
 from stbench.slides.image import SlideImage, open_image
 from stbench.slides.patches import cut_patches, masked_fraction
 
-HER2ST = Path(os.environ.get("STBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "her2st"
-A2 = HER2ST / "ST-imgs" / "A" / "A2" / "A2_HE_image_dark.png"
-C2 = HER2ST / "ST-imgs" / "C" / "C2" / "5714_HE_BT_C2.jpg"
+A2 = Path("ST-imgs", "A", "A2", "A2_HE_image_dark.png")
+C2 = Path("ST-imgs", "C", "C2", "5714_HE_BT_C2.jpg")
 
 
 class ArrayImage(SlideImage):
@@ -46,9 +44,9 @@ def tissue(height: int, width: int, scale: float = 1.0) -> np.ndarray:
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def real_spots(section: str, scale: float = 1.0) -> tuple[np.ndarray, float]:
+def real_spots(her2st: Path, section: str, scale: float = 1.0) -> tuple[np.ndarray, float]:
     """(centers_px, diameter_px) of a HER2+ section; spots of 100 µm lie 200 µm apart."""
-    with (HER2ST / "ST-spotfiles" / f"{section}_selection.tsv").open() as file:
+    with (her2st / "ST-spotfiles" / f"{section}_selection.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     centers = np.array([[float(row["pixel_x"]), float(row["pixel_y"])] for row in rows]) * scale
     pitch_px = np.polyfit([float(row["new_x"]) for row in rows], centers[:, 0], 1)[0]
@@ -207,20 +205,20 @@ def test_masked_fraction_of_spots_below_a_pixel_and_of_pyramids() -> None:
     assert half == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.skipif(not A2.exists(), reason=f"{A2} is absent; set STBENCH_TEST_DATA")
-def test_real_spots_on_masked_background(tmp_path: Path) -> None:
-    centers, diameter_px = real_spots("A2", scale=0.287109)
+def test_real_spots_on_masked_background(test_data: Path, tmp_path: Path) -> None:
+    her2st = test_data / "her2st"
+    centers, diameter_px = real_spots(her2st, "A2", scale=0.287109)
 
-    fractions = masked_fraction(open_image(A2, tmp_path), centers, diameter_px)
+    fractions = masked_fraction(open_image(her2st / A2, tmp_path), centers, diameter_px)
 
     assert diameter_px == pytest.approx(31.25, abs=0.1)
     assert np.mean(fractions > 0.5) == pytest.approx(0.18, abs=0.01)
 
 
-@pytest.mark.skipif(not C2.exists(), reason=f"{C2} is absent; set STBENCH_TEST_DATA")
-def test_a_real_slide_without_mask_and_its_reduced_copy(tmp_path: Path) -> None:
-    image = open_image(C2, tmp_path)
-    centers, diameter_px = real_spots("C2")
+def test_a_real_slide_without_mask_and_its_reduced_copy(test_data: Path, tmp_path: Path) -> None:
+    her2st = test_data / "her2st"
+    image = open_image(her2st / C2, tmp_path)
+    centers, diameter_px = real_spots(her2st, "C2")
     assert masked_fraction(image, centers, diameter_px).max() == 0
 
     whole = Image.fromarray(image.read(0, 0, *image.size))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,8 +60,8 @@ def read_spots(path: Path) -> SpotTable:
         Missing columns, values that are not numbers, a spot named twice.
     """
     columns = _read_columns(path, ("x", "y", "pixel_x", "pixel_y"))
-    xy = np.column_stack([columns["x"], columns["y"]]).astype(float)
-    pixels = np.column_stack([columns["pixel_x"], columns["pixel_y"]]).astype(float)
+    xy = _numbers(path, columns["x"], columns["y"])
+    pixels = _numbers(path, columns["pixel_x"], columns["pixel_y"])
     if not (np.isfinite(xy).all() and np.isfinite(pixels).all()):
         raise DataError(f"{path}: a spot has no coordinates; remove its row or fill it in")
     rounded = np.around(xy).astype(np.int64)
@@ -102,7 +104,7 @@ def read_counts(path: Path, cache_dir: Path, digest: str) -> tuple[Any, list[str
             shape = (len(found["spots"]), len(found["genes"]))
             matrix = csr_matrix((found["data"], found["indices"], found["indptr"]), shape=shape)
             return matrix, found["spots"].tolist(), found["genes"].tolist()
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         matrix, spots, genes = _parse_counts(path)
     partial = cache.temporary(parsed)
     with partial.open("wb") as file:
@@ -151,15 +153,22 @@ def _parse_counts(path: Path) -> tuple[Any, list[str], list[str]]:
             lines = [line.split("\t", 1) for line in file if line.strip()]
         spots = [line[0] for line in lines]
         dense = np.stack([np.fromstring(line[1], np.float64, sep="\t") for line in lines])
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         raise DataError(f"{path} is truncated or not a table of counts ({error}); fetch it again") from error
     if dense.shape[1] != len(genes):
         raise DataError(f"{path}: {len(genes)} genes are named but rows hold {dense.shape[1]} values")
-    if (dense < 0).any() or (dense != np.floor(dense)).any():
+    if not ((dense >= 0) & (dense < 2**31) & (dense == np.floor(dense))).all():
         raise DataError(f"{path}: values are not counts (whole numbers ≥ 0); give raw counts")
     _refuse_duplicates(path, "gene", genes)
     _refuse_duplicates(path, "spot", spots)
     return csr_matrix(dense.astype(np.int32)), spots, genes
+
+
+def _numbers(path: Path, *columns: list[str]) -> NDArray[np.float64]:
+    try:
+        return np.array([[float(value) for value in column] for column in columns]).T
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; coordinates must be numbers") from error
 
 
 def _refuse_duplicates(path: Path, what: str, names: list[str]) -> None:

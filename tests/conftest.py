@@ -1,0 +1,25 @@
+"""What tests of several packages share: the real data, and a cache that lives as long as the session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of the real data, in the published layouts."""
+    folder = Path(os.environ.get("STBENCH_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; set STBENCH_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the session's own: decoded images, parsed counts, patches, simulated tissue."""
+    return tmp_path_factory.mktemp("cache")

@@ -1,0 +1,139 @@
+"""Toy models: good ones, and one for each way a model can break."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from stbench_toy_params import GoodParams, NoParams, SleepsParams
+
+from stbench.models import Model, PredictionBlock, stack_targets
+from stbench.slides import Slide
+
+Array = NDArray[np.float32]
+
+
+class Linear(Model[NoParams]):
+    """Least squares on the mean colour of the patch."""
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        features = np.concatenate([self.features(slide) for slide in train])
+        self.weights = np.linalg.lstsq(features, stack_targets(train), rcond=None)[0]
+
+    def features(self, slide: Slide) -> NDArray[np.float64]:
+        colour = slide.patches(pixels=8, microns=40.0).mean((1, 2)) / 255
+        return np.column_stack([colour, np.log(colour + 0.01), np.ones(slide.n_spots)])
+
+    def predict(self, slide: Slide) -> Array:
+        return (self.features(slide) @ self.weights).astype(np.float32)
+
+
+class Good(Linear):
+    """Its seed matters a little."""
+
+    params: GoodParams
+
+    def predict(self, slide: Slide) -> Array:
+        exact = super().predict(slide)
+        draw = np.random.default_rng(self.context.seed).normal(0, self.params.noise, exact.shape)
+        return (exact + draw).astype(np.float32)
+
+    @property
+    def n_parameters(self) -> int:
+        return int(self.weights.size)
+
+
+class Blind(Linear):
+    """Refuses slides that carry more than a test slide may."""
+
+    def predict(self, slide: Slide) -> Array:
+        adata = slide.adata
+        assert adata.X is None
+        assert adata.n_vars == 0
+        assert adata.raw is None
+        assert not adata.layers
+        assert not adata.uns
+        assert set(adata.obs) == {"array_row", "array_col"}
+        return super().predict(slide)
+
+
+class Streams(Linear):
+    """The same prediction in blocks."""
+
+    def predict(self, slide: Slide) -> Iterator[PredictionBlock]:
+        whole = super().predict(slide)
+        for start in range(0, slide.n_spots, 16):
+            spots = slice(start, min(start + 16, slide.n_spots))
+            yield spots, whole[spots], np.full_like(whole[spots], 0.5)
+
+
+class Chatty(Linear):
+    """Writes eight megabytes of log and dies."""
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        for _ in range(1000):
+            print("µ" * 4000)
+        print("the last line")
+        os._exit(9)
+
+
+class CheatsValidation(Linear):
+    """Rewrites the targets it is validated on."""
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        super().fit(train, validation)
+        for slide in validation:
+            slide.adata.X = slide.adata.X * 100
+
+
+class Flaky(Linear):
+    """Cannot predict the whole of P3; its last fifth, for validation, it can."""
+
+    def predict(self, slide: Slide) -> Array:
+        if slide.info.patient == "P3" and slide.n_spots > 20:
+            raise RuntimeError("cannot predict P3")
+        return super().predict(slide)
+
+
+class Sleeps(Linear):
+    params: SleepsParams
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        super().fit(train, validation)
+        time.sleep(self.params.seconds)
+
+
+class WrongShape(Linear):
+    def predict(self, slide: Slide) -> Array:
+        return super().predict(slide)[1:]
+
+
+class NotFinite(Linear):
+    def predict(self, slide: Slide) -> Array:
+        values = super().predict(slide)
+        values[0, 0] = np.nan
+        return values
+
+
+class FitError(Linear):
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        raise ValueError("no way to fit [this]")
+
+
+class PredictError(Linear):
+    def predict(self, slide: Slide) -> Array:
+        raise ZeroDivisionError("predict broke")
+
+
+class Killed(Linear):
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Exits(Linear):
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        os._exit(7)

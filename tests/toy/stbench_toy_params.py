@@ -1,0 +1,19 @@
+"""Parameters of the toy models."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stbench.models import Params
+
+
+class NoParams(Params):
+    """None."""
+
+
+class GoodParams(Params):
+    noise: float = Field(0.01, ge=0, description="standard deviation of the noise that the seed draws")
+
+
+class SleepsParams(Params):
+    seconds: float = 1.0
