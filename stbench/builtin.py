@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stbench.registry import (
+    NAME_PATTERN,
     DatasetSpec,
     EncoderSpec,
     ExecutorSpec,
@@ -10,7 +11,9 @@ from stbench.registry import (
     ModelSpec,
     Paper,
     ProtocolSpec,
+    definition_path,
     hookimpl,
+    imported_names,
 )
 from stbench.versions import API_VERSION
 
@@ -55,8 +58,19 @@ def stbench_models() -> list[ModelSpec]:
 
 @hookimpl
 def stbench_datasets() -> list[DatasetSpec]:
-    """The embedded default, and the HER2+ tumours in their published layout."""
+    """The embedded default, the HER2+ tumours in their published layout, and what was imported."""
+    imported = [
+        DatasetSpec(
+            name=name,
+            factory="stbench.datasets.imported:Imported",
+            title=f"imported: {definition_path(name)}",
+            definition=str(definition_path(name)),
+        )
+        for name in imported_names()
+        if NAME_PATTERN.fullmatch(name)
+    ]
     return [
+        *imported,
         DatasetSpec(
             name="simulated",
             factory="stbench.datasets.simulated.dataset:Simulated",
@@ -96,6 +110,11 @@ def stbench_protocols() -> list[ProtocolSpec]:
             name="stbench-blocks-v1",
             factory="stbench.protocols.v1:STBENCH_BLOCKS_V1",
             title="the same, leaving out contiguous fifths: for one slide",
+        ),
+        ProtocolSpec(
+            name="histogene-2021",
+            factory="stbench.protocols.histogene_2021:HISTOGENE_2021",
+            title="HisToGene's task on HER2+: 785 genes, leave one section out",
         ),
     ]
 

@@ -86,7 +86,7 @@ def _slides(spec: Any, data_dir: Any) -> list[dict[str, Any]]:
     from stbench.slides import cache
 
     try:
-        slides = spec.load()(DatasetContext(cache.root(), data_dir)).slides()
+        slides = spec.open(DatasetContext(cache.root(), data_dir)).slides()
     except DataError as error:
         warn(str(error))
         return []

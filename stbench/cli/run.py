@@ -55,7 +55,7 @@ def run(
     from stbench.execution.task import RunOptions
     from stbench.matrix import ModelRequest, Request, plan
     from stbench.matrix.request import parse_presets, parse_seeds, parse_settings
-    from stbench.registry import discover
+    from stbench.registry import definitions_folder, discover
     from stbench.slides import cache
     from stbench.store import Store
 
@@ -73,6 +73,7 @@ def run(
         store=store,
         cache_dir=cache.root(),
         data_dir=data_dir,
+        definitions_dir=definitions_folder(),
         device=_device(device),
         jobs=jobs,
         keep=_keep(keep),
@@ -89,6 +90,7 @@ def run(
         return
     if output is Format.TABLE:
         _say_notes(planned)
+    _require_weights(todo)
     records, interrupted = _execute(run_tasks, todo, options, quiet=output is Format.JSON)
     _summarise(planned, todo, records, store, output)
     if interrupted or any(record.status != "ok" for record in records):
@@ -115,6 +117,16 @@ def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
         raise UsageError(f"--device {text!r} is none of auto, cpu, cuda, cuda:0, mps")
     return "cuda:0" if text == "cuda" else text
+
+
+def _require_weights(todo: list[Cell]) -> None:
+    """Find missing pretrained weights now, not in the first cell."""
+    encoders = {c.params["encoder"] for c in todo if c.params.get("weights") == "pretrained" and "encoder" in c.params}
+    if encoders:
+        from stbench.models.weights import require_pretrained
+
+        for encoder in sorted(encoders):
+            require_pretrained(encoder)
 
 
 def _execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) -> tuple[list[RunRecord], bool]:

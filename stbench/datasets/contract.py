@@ -29,10 +29,21 @@ class DatasetContext:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a dataset: its path inside the dataset's folder, and the SHA-256 of its content."""
+    """A file of a dataset.
+
+    Attributes
+    ----------
+    name
+        Its path inside the dataset's folder.
+    sha256
+        Of its content.
+    path
+        Where it is; None if it is made, not read.
+    """
 
     name: str
     sha256: str
+    path: Path | None = None
 
 
 class Dataset(ABC):
@@ -61,6 +72,20 @@ class Dataset(ABC):
     @abstractmethod
     def load(self, slide_id: str) -> Slide:
         """Read one slide with its raw counts in ``adata.X``."""
+
+    @property
+    def source(self) -> str:
+        """Where the data come from, in a few words."""
+        return "made here"
+
+    def locate(self) -> Path | None:
+        """Folder the data are in, or None if they are not here; downloads nothing."""
+        return self.context.cache_dir
+
+    def fetch(self) -> Path | None:
+        """Make sure the data are here, downloading them if need be."""
+        self.files()
+        return self.locate()
 
     @cached_property
     def revision(self) -> str:

@@ -50,7 +50,7 @@ class Her2st(Dataset):
         found = [self.folder / "images.tsv"] if (self.folder / "images.tsv").is_file() else []
         for section in self._sections.values():
             found += [p for p in (section.counts, section.spots, section.image, section.labels) if p]
-        return tuple(DataFile(p.relative_to(self.folder).as_posix(), self._digest(p)) for p in found)
+        return tuple(DataFile(p.relative_to(self.folder).as_posix(), self._digest(p), p) for p in found)
 
     def slides(self) -> list[SlideInfo]:
         """All sections that have counts and spots, in the order of their names."""
@@ -76,21 +76,34 @@ class Her2st(Dataset):
             _refuse_outside(section, source)
         return Slide(adata, self._info(section, spots), source)
 
+    @property
+    def source(self) -> str:
+        """The published archive."""
+        return f"{ARCHIVE} (address not verified)"
+
+    def locate(self) -> Path | None:
+        """``--data-dir`` (or its subfolders), else an earlier download."""
+        given = self.context.data_dir
+        places = [given, given / "her2st", given / "her2st" / "data", given / "data"] if given else []
+        return next((p for p in [*places, self._downloaded] if (p / "ST-cnts").is_dir()), None)
+
     @cached_property
     def folder(self) -> Path:
-        """The dataset's folder: ``--data-dir`` (or its subfolder her2st), else a download."""
-        given = self.context.data_dir
-        downloaded = self.context.cache_dir / "data" / self.name
-        places = [given, given / "her2st", given / "her2st" / "data", given / "data"] if given else []
-        for place in [*places, downloaded]:
-            if (place / "ST-cnts").is_dir():
-                return place
+        """The dataset's folder; downloaded if it is nowhere and no ``--data-dir`` was given."""
+        found, given = self.locate(), self.context.data_dir
         wanted = "the published layout (ST-cnts/, ST-spotfiles/, ST-imgs/)"
-        if given:
-            looked = " and in its subfolders her2st/ and data/"
-            raise DataError(f"her2st: {given} does not hold {wanted}; looked there{looked}. Give another --data-dir")
-        fetch_archive(ARCHIVE, downloaded, "data", PARTS, f"put {wanted} somewhere and give it as --data-dir")
-        return downloaded
+        if given and (found is None or found == self._downloaded):
+            raise DataError(
+                f"her2st: {given} does not hold {wanted}; looked there and in its subfolders her2st/ and data/. "
+                "Give another --data-dir"
+            )
+        if found is None:
+            fetch_archive(ARCHIVE, self._downloaded, "data", PARTS, f"put {wanted} somewhere and give it as --data-dir")
+        return found or self._downloaded
+
+    @property
+    def _downloaded(self) -> Path:
+        return self.context.cache_dir / "data" / self.name
 
     @cached_property
     def _sections(self) -> dict[str, Section]:
@@ -129,6 +142,7 @@ class Her2st(Dataset):
             technology="ST",
             spot_um=SPOT_UM,
             grid="square",
+            px_per_published_px=section.scale,
             mpp=PITCH_UM / (np.sqrt(pitch_x * pitch_y) * section.scale),
             mpp_source=f"array pitch {PITCH_UM:g} µm = {pitch_x:.1f} × {pitch_y:.1f} px of the spot file",
             has_image=section.image is not None,

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from stbench.datasets import Dataset, DatasetContext
 from stbench.errors import DataError
@@ -16,7 +15,7 @@ from stbench.protocols import FittedProtocol, Part, Protocol
 from stbench.registry import Registry
 from stbench.slides import Slide, cache
 
-PREPARE_VERSION = "1"
+PREPARE_VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def load_parts(cell: Cell, protocol: Protocol, registry: Registry, context: Data
     DataError
         A part without spots, parts that share spots, or data that changed since planning.
     """
-    dataset: Dataset = registry.get("dataset", f"{cell.dataset_distribution}:{cell.dataset}").spec.load()(context)
+    dataset = open_dataset(cell, registry, context)
     if dataset.revision != cell.dataset_revision:
         raise DataError(
             f"{cell.dataset} is at revision {dataset.revision}, the cell was planned for {cell.dataset_revision}; "
@@ -53,7 +52,13 @@ def load_parts(cell: Cell, protocol: Protocol, registry: Registry, context: Data
     return result
 
 
-def fit_protocol(cell: Cell, protocol: Protocol, train: Sequence[Slide], cache_dir: Path) -> FittedProtocol:
+def open_dataset(cell: Cell, registry: Registry, context: DatasetContext) -> Dataset:
+    """Make the cell's dataset."""
+    dataset: Dataset = registry.get("dataset", f"{cell.dataset_distribution}:{cell.dataset}").spec.open(context)
+    return dataset
+
+
+def fit_protocol(cell: Cell, protocol: Protocol, train: Sequence[Slide], dataset: Dataset) -> FittedProtocol:
     """Fit the target steps, or take what another model's cell of the same fold has fitted."""
     what = {
         "version": PREPARE_VERSION,
@@ -64,11 +69,11 @@ def fit_protocol(cell: Cell, protocol: Protocol, train: Sequence[Slide], cache_d
         "train": cell.fold.to_json()["train"],
     }
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    path = cache_dir / "fitted" / f"{key}.json"
+    path = dataset.context.cache_dir / "fitted" / f"{key}.json"
     try:
         return FittedProtocol(protocol, tuple(json.loads(path.read_text())))
     except (OSError, ValueError):
-        fitted = protocol.fit(train)
+        fitted = protocol.fit(train, lambda: [protocol.filter(dataset.load(s.id)) for s in dataset.slides()])
     partial = cache.temporary(path)
     partial.write_text(json.dumps(fitted.states))
     os.replace(partial, path)

@@ -18,6 +18,8 @@ class RunOptions(BaseModel):
     store: Path
     cache_dir: Path
     data_dir: Path | None = None
+    definitions_dir: Path | None = None
+    """Folder of imported datasets' definitions; None: the worker's own environment says."""
     device: str = "auto"
     jobs: int = 1
     threads: int | None = None

@@ -64,7 +64,7 @@ def plan(request: Request, registry: Registry, context: DatasetContext) -> Plan:
     for name in _expand(request.datasets, registry.names("dataset")):
         data = registry.get("dataset", name)
         try:
-            dataset: Dataset = data.spec.load()(context)
+            dataset: Dataset = data.spec.open(context)
             slides = dataset.slides()
         except DataError as error:
             if ALL not in request.datasets:

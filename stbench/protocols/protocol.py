@@ -80,12 +80,19 @@ class Protocol:
             slide = step.transform(slide, {})
         return slide
 
-    def fit(self, train: Sequence[Slide]) -> FittedProtocol:
-        """Fit the target steps, one after the other, on filtered training parts."""
+    def fit(self, train: Sequence[Slide], everything: Callable[[], Sequence[Slide]] = tuple) -> FittedProtocol:
+        """Fit the target steps, one after the other, on filtered training parts.
+
+        Parameters
+        ----------
+        everything
+            Gives all slides of the dataset, those without an image too, to a step that declares ``fit_on="all"``;
+            such a step comes first.
+        """
         states: list[State] = []
         slides = list(train)
         for step in self.target_steps:
-            state = step.fit(slides)
+            state = step.fit(everything() if step.fit_on == "all" else slides)
             states.append(state)
             slides = [step.transform(slide, state) for slide in slides]
         return FittedProtocol(self, tuple(states))

@@ -105,14 +105,12 @@ class MoranPanel:
     """Panel of the genes with the highest Moran's I, a mean over training slides.
 
     Candidates are measured in every training slide and detected in at least `min_detected` of the training spots.
-    Of the panel, the 50 most variable and the 50 most expressed genes on training spots are marked.
     """
 
     fit_on: ClassVar[FitOn] = "train"
 
     n_genes: int = 250
     min_detected: float = 0.10
-    n_marked: int = 50
 
     def fit(self, slides: Sequence[Slide]) -> State:
         """Choose the panel.
@@ -139,35 +137,56 @@ class MoranPanel:
                 f"the panel is empty: none of {len(genes)} genes measured in all {len(slides)} training slides is "
                 f"detected in {self.min_detected:.0%} of the spots; check that the slides name their genes alike"
             )
-        mean, variance = _mean_and_variance([v[:, chosen] for v in values])
+        return {"genes": [genes[i] for i in chosen]}
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide with the panel as its genes."""
+        return select_panel(slide, state["genes"])
+
+
+@dataclass(frozen=True)
+class AnnotateGenes:
+    """Note on each panel gene its training mean, and mark the most variable and most expressed on training spots."""
+
+    fit_on: ClassVar[FitOn] = "train"
+
+    n_marked: int = 50
+
+    def fit(self, slides: Sequence[Slide]) -> State:
+        """Take mean and variance of each gene over all training spots."""
+        target = np.concatenate([slide.target for slide in slides]).astype(np.float64)
+        mean = target.mean(0)
         return {
-            "genes": [genes[i] for i in chosen],
             "train_mean": [float(m) for m in mean],
-            "hvg50": _top(variance, self.n_marked),
+            "hvg50": _top(target.var(0), self.n_marked),
             "heg50": _top(mean, self.n_marked),
         }
 
     def transform(self, slide: Slide, state: State) -> Slide:
-        """Return the slide with the panel as its genes, dense float32, and ``layers["measured"]``."""
-        import pandas as pd
-        from anndata import AnnData
+        """Return the slide with ``var["train_mean"|"hvg50"|"heg50"]``."""
+        for name, values in state.items():
+            slide.adata.var[name] = values
+        return slide
 
-        old = slide.adata
-        panel = pd.Index(state["genes"])
-        position = old.var_names.get_indexer(panel)
-        present = position >= 0
-        shape = (slide.n_spots, len(panel))
-        layers = {"measured": np.broadcast_to(present, shape).copy()}
-        if "expected" in old.layers:
-            layers["expected"] = _columns(old.layers["expected"], position)
-        symbol = np.where(present, np.asarray(old.var["symbol"], object)[position], panel)
-        marked = {name: state[name] for name in ("train_mean", "hvg50", "heg50")}
-        var = pd.DataFrame({"symbol": symbol, **marked}, index=panel)
-        obsm = {"spatial": slide.centers_px}
-        new = AnnData(_columns(old.X, position), obs=old.obs.copy(), var=var, obsm=obsm, layers=layers)
-        if old.raw is not None:
-            new.raw = old.raw.to_adata()
-        return slide.with_adata(new)
+
+def select_panel(slide: Slide, genes: Sequence[str]) -> Slide:
+    """Return the slide with `genes` in this order, dense float32, and ``layers["measured"]``; absent ones are 0."""
+    import pandas as pd
+    from anndata import AnnData
+
+    old = slide.adata
+    panel = pd.Index(genes)
+    position = old.var_names.get_indexer(panel)
+    present = position >= 0
+    layers = {"measured": np.broadcast_to(present, (slide.n_spots, len(panel))).copy()}
+    if "expected" in old.layers:
+        layers["expected"] = _columns(old.layers["expected"], position)
+    symbol = np.where(present, np.asarray(old.var["symbol"], object)[position], panel)
+    var = pd.DataFrame({"symbol": symbol}, index=panel)
+    obsm = {"spatial": slide.centers_px}
+    new = AnnData(_columns(old.X, position), obs=old.obs.copy(), var=var, obsm=obsm, layers=layers)
+    new.raw = old if old.raw is None else old.raw.to_adata()
+    return slide.with_adata(new)
 
 
 def _shared_genes(slides: Sequence[Slide]) -> list[str]:
@@ -178,14 +197,6 @@ def _shared_genes(slides: Sequence[Slide]) -> list[str]:
 
 def _column_sums(values: Any) -> NDArray[np.float64]:
     return np.asarray(values.sum(axis=0), np.float64).ravel()
-
-
-def _mean_and_variance(values: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each column over all rows of several matrices."""
-    from scipy.sparse import issparse
-
-    stacked = np.concatenate([np.asarray(v.toarray() if issparse(v) else v, np.float64) for v in values])
-    return stacked.mean(0), stacked.var(0)
 
 
 def _columns(values: Any, position: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from stbench.errors import NotApplicable
 from stbench.protocols.folds import Fold, fifths, leave_one_out
 from stbench.protocols.protocol import Protocol
-from stbench.protocols.steps import DropMasked, FilterSpots, MoranPanel, NormalizeLog1p
+from stbench.protocols.steps import AnnotateGenes, DropMasked, FilterSpots, MoranPanel, NormalizeLog1p
 from stbench.slides import SlideInfo
 
 
@@ -31,7 +31,7 @@ STBENCH_BLOCKS_V1 = Protocol(
     name="stbench-blocks-v1",
     version="1",
     spot_steps=(FilterSpots(min_counts=100), DropMasked()),
-    target_steps=(NormalizeLog1p(target_sum=1e4), MoranPanel(n_genes=250, min_detected=0.10)),
+    target_steps=(NormalizeLog1p(target_sum=1e4), MoranPanel(n_genes=250, min_detected=0.10), AnnotateGenes()),
     split=fifths,
     declares=frozenset({"same_patient", "same_image", "same_slide"}),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from stbench.registry._discovery import Registered, Registry, discover
 from stbench.registry._hookspecs import hookimpl
+from stbench.registry._imported import definition_path, definitions_folder, imported_names
 from stbench.registry._specs import (
+    NAME_PATTERN,
     DatasetSpec,
     EncoderSpec,
     ExecutorSpec,
@@ -17,6 +19,7 @@ from stbench.registry._specs import (
 )
 
 __all__ = [
+    "NAME_PATTERN",
     "DatasetSpec",
     "EncoderSpec",
     "ExecutorSpec",
@@ -28,6 +31,9 @@ __all__ = [
     "Registered",
     "Registry",
     "Spec",
+    "definition_path",
+    "definitions_folder",
     "discover",
     "hookimpl",
+    "imported_names",
 ]

@@ -6,6 +6,7 @@ import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -120,7 +121,13 @@ class ModelSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
-    """A dataset; its factory takes a `stbench.datasets.DatasetContext`."""
+    """A dataset; its factory takes a `stbench.datasets.DatasetContext`.
+
+    Attributes
+    ----------
+    definition
+        Path of the definition file of an imported dataset, which its factory takes as a second argument.
+    """
 
     kind: ClassVar[str] = "dataset"
 
@@ -129,6 +136,11 @@ class DatasetSpec(Spec):
     technology: str = ""
     licence: str = ""
     paper: Paper | None = None
+    definition: str = ""
+
+    def open(self, context: Any) -> Any:
+        """Make the dataset; nothing is read yet."""
+        return self.load()(context, Path(self.definition)) if self.definition else self.load()(context)
 
 
 @dataclass(frozen=True, kw_only=True)

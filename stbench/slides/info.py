@@ -23,6 +23,8 @@ class SlideInfo:
         Arrangement of the spots: ``hex`` (Visium), ``square`` (ST arrays, bins) or ``none``.
     mpp
         µm per pixel of the image the slide's coordinates refer to, and `mpp_source`, where that came from.
+    px_per_published_px
+        Pixels of the image at hand per pixel of the published one: below 1 where it is a reduced copy.
     has_image, image_missing
         Whether the image is here and, if not, why; `folds` never use slides without an image.
     """
@@ -39,5 +41,6 @@ class SlideInfo:
     grid: Grid = "none"
     mpp: float | None = None
     mpp_source: str = ""
+    px_per_published_px: float = 1.0
     has_image: bool = True
     image_missing: str = ""

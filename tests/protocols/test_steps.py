@@ -17,7 +17,7 @@ from stbench.datasets import DatasetContext
 from stbench.datasets.her2st import Her2st
 from stbench.errors import DataError
 from stbench.protocols import Protocol
-from stbench.protocols.steps import DropMasked, FilterSpots, MoranPanel, NormalizeLog1p
+from stbench.protocols.steps import AnnotateGenes, DropMasked, FilterSpots, MoranPanel, NormalizeLog1p
 from stbench.protocols.v1 import STBENCH_V1
 from stbench.slides import Slide, SlideInfo
 
@@ -109,7 +109,7 @@ def test_spots_with_few_counts_and_spots_off_the_tissue_are_dropped() -> None:
 def test_the_panel_is_the_mean_moran_over_training_slides() -> None:
     train = [normalised(section(1)), normalised(section(2, side=5))]
 
-    state = MoranPanel(n_genes=5, n_marked=2).fit(train)
+    state = MoranPanel(n_genes=5).fit(train)
 
     detected = {g: np.mean(np.concatenate([s.adata[:, g].X.toarray() > 0 for s in train])) for g in GENES}
     assert any(share < 0.1 for share in detected.values())
@@ -119,11 +119,25 @@ def test_the_panel_is_the_mean_moran_over_training_slides() -> None:
         if detected[g] >= 0.1
     }
     assert state["genes"] == sorted(scores, key=lambda g: -scores[g])[:5]
-    pooled = np.concatenate([s.adata[:, state["genes"]].X.toarray() for s in train]).astype(float)
+    assert json.loads(json.dumps(state)) == state
+
+
+def test_mean_and_marks_of_the_panel_genes_are_those_of_all_training_spots_together() -> None:
+    panel = MoranPanel(n_genes=5)
+    train = [normalised(section(1)), normalised(section(2, side=5))]
+    chosen = panel.fit(train)
+    prepared = [panel.transform(slide, chosen) for slide in train]
+    step = AnnotateGenes(n_marked=2)
+
+    state = step.fit(prepared)
+
+    pooled = np.concatenate([s.adata[:, chosen["genes"]].X.toarray() for s in train]).astype(float)
     assert state["train_mean"] == pytest.approx(pooled.mean(0).tolist())
     assert np.flatnonzero(state["hvg50"]).tolist() == sorted(np.argsort(-pooled.var(0))[:2])
     assert np.flatnonzero(state["heg50"]).tolist() == sorted(np.argsort(-pooled.mean(0))[:2])
     assert json.loads(json.dumps(state)) == state
+    test = step.transform(panel.transform(normalised(section(3)), chosen), state)
+    assert {name: test.adata.var[name].tolist() for name in state} == state
 
 
 def test_a_gene_constant_in_one_training_slide_counts_by_the_others() -> None:
@@ -132,7 +146,7 @@ def test_a_gene_constant_in_one_training_slide_counts_by_the_others() -> None:
     train = [normalised(varied), normalised(flat)]
     own = moran_by_hand(train[0].adata[:, "G00"].X.toarray().ravel().astype(float), train[0])
 
-    ranked = MoranPanel(n_genes=12, n_marked=2).fit(train)["genes"]
+    ranked = MoranPanel(n_genes=12).fit(train)["genes"]
 
     others = {
         g: np.mean([moran_by_hand(s.adata[:, g].X.toarray().ravel().astype(float), s) for s in train])
@@ -182,7 +196,6 @@ def test_a_panel_gene_missing_in_the_test_slide_is_not_measured_there() -> None:
         expected = test.adata[:, gene].X.toarray().ravel() if gene != "G01" else np.zeros(36)
         np.testing.assert_array_equal(prepared.target[:, panel.index(gene)], expected)
     assert prepared.target.dtype == np.float32
-    assert prepared.adata.var["train_mean"].tolist() == state["train_mean"]
     assert prepared.adata.raw.shape == (36, 11)
     assert [*prepared.adata.var["symbol"]] == [f"symbol {g}" if g != "G01" else g for g in panel]
 
@@ -196,7 +209,8 @@ def test_an_empty_panel_says_what_to_check() -> None:
         MoranPanel().fit(train)
 
 
-SMALL = Protocol("small", "1", (FilterSpots(0),), (NormalizeLog1p(), MoranPanel(n_genes=5, n_marked=2)), lambda s: [])
+STEPS = (NormalizeLog1p(), MoranPanel(n_genes=5), AnnotateGenes(n_marked=2))
+SMALL = Protocol("small", "1", (FilterSpots(0),), STEPS, lambda s: [])
 
 
 @pytest.mark.filterwarnings("ignore:Some cells have zero counts")
@@ -216,6 +230,7 @@ def test_what_is_fitted_never_depends_on_test_slides(seed: int, measured: set[st
     assert SMALL.fit(slides).states == before.states == SMALL.fit(train()).states
     assert list(test.adata.var_names) == before.states[1]["genes"]
     np.testing.assert_array_equal(test.measured.any(0), [g in measured for g in before.states[1]["genes"]])
+    assert test.adata.var["train_mean"].tolist() == before.states[2]["train_mean"]
 
 
 def test_fitting_leaves_its_slides_alone() -> None:
@@ -244,8 +259,10 @@ def test_every_step_of_the_headline_protocol_learns_from_training_slides_or_not_
         ("DropMasked", "none"),
         ("NormalizeLog1p", "none"),
         ("MoranPanel", "train"),
+        ("AnnotateGenes", "train"),
     ]
     assert (steps[0].min_counts, steps[2].target_sum, steps[3].n_genes, steps[3].min_detected) == (100, 1e4, 250, 0.1)
+    assert steps[4].n_marked == 50
 
 
 def test_spots_on_masked_background_are_dropped(test_data: Path, cache_dir: Path) -> None:
