@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stbench import __version__
-from stbench.cli import info, leaderboard, ls, plugins, query, run, show, status
+from stbench.cli import data, info, leaderboard, ls, plugins, query, run, show, status, store
 
 app = typer.Typer(
     name="stbench",
@@ -41,4 +41,6 @@ app.command("show")(show.show)
 app.command("query")(query.query)
 app.command("ls")(ls.ls)
 app.command("info")(info.info)
+app.add_typer(data.app, name="data")
+app.add_typer(store.app, name="store")
 app.add_typer(plugins.app, name="plugins")

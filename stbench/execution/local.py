@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
@@ -158,10 +159,8 @@ def _bury(cell: _Running, status: Status, message: str) -> RunRecord:
     from stbench.execution.worker import now
 
     task = cell.task
-    writer = RunWriter(Layout(task.options.store), task.run_id)
-    stage = _read(writer.folder / "work" / "stage") or "load"
-    for path in [p for p in writer.folder.rglob("*") if p.is_file() and p.name != "log.txt"]:
-        path.unlink()
+    layout = Layout(task.options.store)
+    folder = layout.staging / task.run_id
     record = RunRecord(
         run_id=task.run_id,
         cell_key=task.cell.key,
@@ -169,12 +168,19 @@ def _bury(cell: _Running, status: Status, message: str) -> RunRecord:
         cell=task.cell,
         started=now(),
         finished=now(),
-        failure=Failure(stage=stage, kind=status, message=message, traceback=_tail(writer.folder / "log.txt")),
+        failure=Failure(
+            stage=_read(folder / "work" / "stage") or "load",
+            kind=status,
+            message=message,
+            traceback=_tail(folder / "log.txt"),
+        ),
         device=task.options.device,
     )
     try:
+        writer = RunWriter(layout, task.run_id)
+        writer.clear()
         writer.commit(record)
-    except StoreError as error:
+    except (OSError, StoreError) as error:
         print(error, file=sys.stderr)
     return record
 
@@ -201,11 +207,16 @@ def _work(text: str) -> None:
     task = Task.model_validate_json(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers and records them
     _die_with_parent()
-    _log_to(RunWriter(Layout(task.options.store).create(), task.run_id).folder / "log.txt")
-    from stbench.execution.worker import limit_threads, run_cell
+    try:
+        _log_to(RunWriter(Layout(task.options.store).create(), task.run_id).folder / "log.txt")
+        from stbench.execution.worker import prepare_process, run_cell
 
-    limit_threads(task.options)
-    run_cell(task.cell, task.options, task.run_id)
+        prepare_process(task.options)
+        run_cell(task.cell, task.options, task.run_id)
+    except (OSError, StoreError) as error:
+        with suppress(OSError):  # the log may be what cannot be written
+            print(error, file=sys.stderr)
+        sys.exit(1)
 
 
 def _die_with_parent() -> None:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from stbench.datasets import DatasetContext
 from stbench.execution import provenance, scoring
-from stbench.execution.prepare import fit_protocol, load_parts
+from stbench.execution.prepare import fit_protocol, load_parts, open_dataset
 from stbench.execution.task import RunOptions, Task, threads_of
 from stbench.matrix import Cell
 from stbench.metrics import MetricFunction
@@ -72,18 +73,23 @@ def run_cell(cell: Cell, options: RunOptions | None = None, run_id: str | None =
     )
     try:
         _run(run, record)
+        _commit(run, record)
     except Exception as error:  # a plugin may raise anything: it costs this cell only
         record.status = _status(error)
         text = traceback.format_exc()
         record.failure = Failure(stage=run.stage, kind=type(error).__name__, message=str(error), traceback=text)
-        print(text, file=sys.stderr)
-        for path in run.writer.folder.glob("*.parquet"):
-            path.unlink()
+        writer.clear()
+        with suppress(OSError):  # the log, on a full disk
+            print(text, file=sys.stderr)
+        _commit(run, record)
+    return record
+
+
+def _commit(run: _Run, record: RunRecord) -> None:
     record.finished = now()
     record.cost = _cost(run)
     record.environment = provenance.environment()
-    writer.commit(record)
-    return record
+    run.writer.commit(record)
 
 
 @dataclass
@@ -124,7 +130,7 @@ def _run(run: _Run, record: RunRecord) -> None:
         context = DatasetContext(options.cache_dir, options.data_dir)
         parts = load_parts(cell, protocol, registry, context)
     with run.timed("protocol"):
-        fitted = fit_protocol(cell, protocol, parts.train, options.cache_dir)
+        fitted = fit_protocol(cell, protocol, parts.train, open_dataset(cell, registry, context))
         train = [fitted.transform(slide) for slide in parts.train]
         validation = [fitted.transform(slide) for slide in parts.validation]
         # the model gets slides of its own: what it may do to them does not reach what it is scored on
@@ -250,12 +256,14 @@ def _peak_memory_mb() -> float:
     return float(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
-def limit_threads(options: RunOptions) -> None:
-    """Share the machine's cores among the jobs of a command."""
+def prepare_process(options: RunOptions) -> None:
+    """Share the machine's cores among the jobs of a command, and see the datasets that the command saw."""
     import torch
     from threadpoolctl import threadpool_limits
 
     threads = threads_of(options)
+    if options.definitions_dir is not None:
+        os.environ["STBENCH_DATASETS"] = str(options.definitions_dir)
     torch.set_num_threads(threads)
     threadpool_limits(threads)
 
@@ -263,7 +271,7 @@ def limit_threads(options: RunOptions) -> None:
 def main() -> None:
     """Run the cell file named on the command line; exit code 3 if the cell failed."""
     task = Task.model_validate_json(Path(sys.argv[1]).read_bytes())
-    limit_threads(task.options)
+    prepare_process(task.options)
     record = run_cell(task.cell, task.options, task.run_id)
     sys.exit(0 if record.status == "ok" else 3)
 

@@ -68,6 +68,8 @@ class Layout:
                 partial = self.staging / f"{MARKER}.{os.getpid()}"
                 partial.write_text(json.dumps({"format": FORMAT, "schema": SCHEMA_VERSION}) + "\n")
                 os.replace(partial, marker)
+            if not os.access(self.staging, os.W_OK):  # a file system mounted read-only, for one
+                raise PermissionError(f"{self.staging} is read-only")
         except OSError as error:
             raise StoreError(f"the store {self.root} cannot be written ({error}); give another --store") from error
         return self

@@ -80,6 +80,7 @@ REFERENCES = pa.schema([("truth_key", NAME), ("reference", NAME), ("slide", NAME
 
 PARQUET: dict[str, Any] = {
     "compression": "zstd",
+    "write_page_checksum": True,
     "use_dictionary": ["run_id", "truth_key", "reference", "split", "slide", "gene", "metric", "version"],
     "column_encoding": {
         "spot_row": "DELTA_BINARY_PACKED",
@@ -95,6 +96,7 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
     names = set(schema.names)
     return {
         "compression": PARQUET["compression"],
+        "write_page_checksum": PARQUET["write_page_checksum"],
         "use_dictionary": [n for n in PARQUET["use_dictionary"] if n in names],
         "column_encoding": {n: e for n, e in PARQUET["column_encoding"].items() if n in names},
     }

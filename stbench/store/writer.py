@@ -32,13 +32,21 @@ class RunWriter:
         The store.
     run_id
         Unique name of the run.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
     """
 
     def __init__(self, layout: Layout, run_id: str) -> None:
         self.layout = layout
         self.run_id = run_id
         self.folder = layout.staging / run_id
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"run {run_id} cannot be written to {layout.root} ({error})") from error
 
     def write(self, name: str, table: pa.Table) -> None:
         """Write one Parquet file of the run."""
@@ -60,20 +68,27 @@ class RunWriter:
         final = self.layout.run_folder(cell.dataset, cell.protocol, cell.model, cell.key, self.run_id)
         try:
             shutil.rmtree(self.folder / "work", ignore_errors=True)
+            stated = self.folder / "run.json"
+            stated.unlink(missing_ok=True)  # of an attempt that found no room
             files = [p for p in sorted(self.folder.rglob("*")) if p.is_file()]
             record.files = {
                 p.relative_to(self.folder).as_posix(): p.stat().st_size for p in files if p.name != "log.txt"
             }
             for path in files:
                 _sync(path)
-            (self.folder / "run.json").write_text(record.model_dump_json(indent=1) + "\n")
-            _sync(self.folder / "run.json")
+            stated.write_text(record.model_dump_json(indent=1) + "\n")
+            _sync(stated)
             final.parent.mkdir(parents=True, exist_ok=True)
             os.rename(self.folder, final)
             _sync(final.parent)
         except OSError as error:
             raise StoreError(f"run {self.run_id} cannot be committed to {self.layout.root} ({error})") from error
         return final
+
+    def clear(self) -> None:
+        """Remove all files but the log: what a failed run had written is of no use, and the disk may be full."""
+        for path in [p for p in self.folder.rglob("*") if p.is_file() and p.name != "log.txt"]:
+            path.unlink()
 
     def discard(self) -> None:
         """Remove the staging folder."""

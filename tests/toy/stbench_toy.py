@@ -20,12 +20,13 @@ MODELS = {
     "toy-predict-error": "PredictError",
     "toy-killed": "Killed",
     "toy-exits": "Exits",
+    "toy-dies": "Dies",
 }
 
 
 @hookimpl
 def stbench_models() -> list[ModelSpec]:
-    params = {"Good": "GoodParams", "Sleeps": "SleepsParams"}
+    params = {"Good": "GoodParams", "Sleeps": "SleepsParams", "Dies": "DiesParams"}
     return [
         ModelSpec(
             name=name,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from stbench_toy_params import GoodParams, NoParams, SleepsParams
+from stbench_toy_params import DiesParams, GoodParams, NoParams, SleepsParams
 
 from stbench.models import Model, PredictionBlock, stack_targets
 from stbench.slides import Slide
@@ -137,3 +140,40 @@ class Killed(Linear):
 class Exits(Linear):
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         os._exit(7)
+
+
+class Dies(Linear):
+    """Kills its process the first time a run comes to a point of its writing; the next time it lets it pass."""
+
+    params: DiesParams
+
+    POINTS: ClassVar = {
+        "predictions": ("open", "stage", 1),  # predictions.parquet is open and empty
+        "truth-file": ("open", "truth.parquet", 1),  # each Parquet file is opened by Python when it is synced
+        "truth": ("os.rename", "truth", 1),
+        "moments": ("open", "moments.parquet", 1),
+        "record": ("open", "run.json", 1),
+        "half-record": ("open", "run.json", 2),
+        "run": ("os.rename", "toy-dies", 1),
+        "committed": ("open", "toy-dies", 1),
+    }
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        super().fit(train, validation)
+        died = self.context.cache_dir / "-".join(["died", self.params.at, *(slide.info.id for slide in train)])
+        if not died.exists():
+            died.touch()
+            self.die_at(*self.POINTS[self.params.at])
+
+    def die_at(self, event: str, name: str, left: int) -> None:
+        def hook(seen: str, arguments: tuple[object, ...]) -> None:
+            nonlocal left
+            if seen != event or isinstance(arguments[0], int):
+                return
+            path = Path(os.fsdecode(arguments[0])) if event == "open" else Path(os.fsdecode(arguments[1])).parent
+            if path.name == name:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from stbench.models import Params
@@ -17,3 +19,7 @@ class GoodParams(Params):
 
 class SleepsParams(Params):
     seconds: float = 1.0
+
+
+class DiesParams(Params):
+    at: Literal["predictions", "truth-file", "truth", "moments", "record", "half-record", "run", "committed"] = "run"

@@ -1,0 +1,77 @@
+"""Checking a store: every record, every file, every truth a run refers to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stbench.store.layout import Layout
+from stbench.store.reader import Store
+from stbench.store.record import RunRecord
+
+
+@dataclass
+class Verification:
+    """What was found: counts, sentences about damage, and debris that no reader looks at."""
+
+    runs: int = 0
+    finished: int = 0
+    problems: list[str] = field(default_factory=list)
+    debris: list[Path] = field(default_factory=list)
+
+
+def verify(root: Path) -> Verification:
+    """Read every file of a store.
+
+    A run under way, or killed before it committed, is debris in ``.staging``: it counts for nothing and is no damage.
+    """
+    store = Store(root)
+    found = Verification(runs=len(store.records), problems=store.problems)
+    truths: set[str] = set()
+    for folder, record in store.records.items():
+        found.problems += _run_problems(store.layout, folder, record)
+        if record.status == "ok":
+            truths |= {test.truth_key for test in record.test}
+    found.finished = len(store.finished())
+    for key in sorted(truths):
+        folder = store.layout.truth_folder(key)
+        found.problems += [p for name in ("truth", "spots", "references") for p in _table_problems(folder, name)]
+    found.problems += [
+        f"{folder}: no run.json; remove the folder"
+        for folder in sorted(store.layout.runs.glob("*/*/*/*"))
+        if folder.is_dir() and not (folder / "run.json").exists()
+    ]
+    if store.layout.staging.is_dir():
+        found.debris = sorted(store.layout.staging.iterdir())
+    return found
+
+
+def _run_problems(layout: Layout, folder: Path, record: RunRecord) -> list[str]:
+    problems = []
+    if record.cell.key != record.cell_key:
+        problems.append(f"run {record.run_id}: the record's cell does not have the key {record.cell_key}")
+    cell = record.cell
+    if folder != layout.run_folder(cell.dataset, cell.protocol, cell.model, record.cell_key, record.run_id):
+        where = folder.relative_to(layout.root).as_posix()
+        problems.append(f"run {record.run_id}: its folder is {where}, not the one of its cell")
+    if record.status != "ok":
+        return problems
+    for name in ("moments", "metrics"):
+        problems += _table_problems(folder, name)
+    if "predictions.parquet" in record.files:
+        problems += _table_problems(folder, "predictions")
+    return problems
+
+
+def _table_problems(folder: Path, name: str) -> list[str]:
+    path = folder / f"{name}.parquet"
+    try:
+        pq.read_table(path, memory_map=True, page_checksum_verification=True).validate(full=False)
+    except FileNotFoundError:
+        return [f"{path} is missing"]
+    except (OSError, pa.ArrowException) as error:
+        return [f"{path} is damaged ({str(error).splitlines()[0]})"]
+    return []
