@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,17 +63,18 @@ class Her2st(Dataset):
         if section is None:
             raise DataError(f"her2st has no section {slide_id!r} in {self.folder}")
         spots = self._spots(section)
-        counts = legacy_st.read_counts(section.counts, self.context.cache_dir, self._digest(section.counts))
+        image = self._image_source(section)
+        with ThreadPoolExecutor(1) as decoding:  # decoding lets go of the interpreter: both take a second when cold
+            if image:
+                decoding.submit(lambda: image.image)
+            counts = legacy_st.read_counts(section.counts, self.context.cache_dir, self._digest(section.counts))
         labels = legacy_st.read_labels(section.labels) if section.labels else None
         try:
             adata = legacy_st.build(counts, spots, section.scale, labels)
         except DataError as error:
             raise DataError(f"{section.counts} and {section.spots}: {error}") from error
-        source = None
-        if section.image:
-            digest = self._digest(section.image)
-            centers = np.asarray(adata.obsm["spatial"])
-            source = ImageSource(section.image, digest, centers, self.context.cache_dir)
+        source = image and image.at(np.asarray(adata.obsm["spatial"]))
+        if source:
             _refuse_outside(section, source)
         return Slide(adata, self._info(section, spots), source)
 
@@ -125,6 +127,12 @@ class Her2st(Dataset):
         folder = self.folder / "ST-imgs" / name[0] / name
         images = sorted(p for p in folder.glob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".tif"})
         return images[0] if images else None
+
+    def _image_source(self, section: Section) -> ImageSource | None:
+        """The section's image, with no points on it yet."""
+        if section.image is None:
+            return None
+        return ImageSource(section.image, self._digest(section.image), np.empty((0, 2)), self.context.cache_dir)
 
     def _spots(self, section: Section) -> legacy_st.SpotTable:
         return legacy_st.read_spots(section.spots)
