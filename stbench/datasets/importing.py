@@ -12,6 +12,7 @@ from stbench.datasets.definition import Definition, Layout, SlideDefinition
 from stbench.datasets.imported import read_section
 from stbench.errors import DataError, UsageError
 from stbench.registry import NAME_PATTERN
+from stbench.slides.image import open_image
 from stbench.slides.readers.plain import find_plain
 from stbench.slides.readers.section import Section
 from stbench.slides.readers.spaceranger import is_spaceranger
@@ -149,6 +150,9 @@ def _understand(found: Found, name: str, row: dict[str, str], flags: Stated, cac
         if section.mpp is not None and abs(mpp / section.mpp - 1) > TOLERATED_DISAGREEMENT:
             notes.append(f"mpp {mpp:g} was given; the files say {section.mpp:.4g} ({section.mpp_source})")
         section = replace(section, mpp=mpp, mpp_source="given at import")
+    elif section.mpp is None and section.image:
+        tagged = open_image(section.image, cache_dir / "images").mpp
+        section = replace(section, mpp=tagged, mpp_source="tags of the image file" if tagged else "")
     notes += validate(section, found.id, cache_dir)
     patient = row.get("patient") or flags.patient
     if not patient:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tifffile
 
 from stbench.datasets import DatasetContext, definition
 from stbench.datasets.definition import Definition
@@ -114,6 +115,24 @@ def test_slides_of_unknown_scale_are_listed_with_what_to_do(
 
     assert [(i.has_image, i.image_missing) for i in infos] == [(False, UNKNOWN_SCALE)] * 3
     assert all("µm per pixel of the image are unknown; give its mpp" in slide.notes for slide in slides)
+
+
+def test_the_scale_may_come_from_the_tags_of_the_image(importing: Importing, bulbs: Path) -> None:
+    folder = bulbs / "MOB1"
+    picture = tifffile.memmap(folder / "HE.tif", shape=(1905, 1905, 3), dtype="uint8", photometric="rgb")
+    picture[:] = 200
+    picture.flush()
+    with tifffile.TiffFile(folder / "HE.tif", mode="r+") as tiff:
+        tiff.pages[0].tags["XResolution"].overwrite((10_000, 4))
+        tiff.pages[0].tags["YResolution"].overwrite((10_000, 4))
+        tiff.pages[0].tags["ResolutionUnit"].overwrite(3)  # centimetre: 2,500 px a cm are 4 µm a px
+    (folder / "HE.jpg").unlink()
+
+    defined, _ = importing(folder)
+
+    (slide,) = defined.slides
+    assert slide.mpp == pytest.approx(4.0)
+    assert slide.mpp_source == "tags of the image file"
 
 
 def test_a_slide_without_image_is_listed_with_what_to_do(importing: Importing, bulbs: Path, cache_dir: Path) -> None:
