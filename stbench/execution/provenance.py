@@ -37,16 +37,18 @@ def environment() -> dict[str, Any]:
 
 
 def ledger(cell: Cell, protocol: Protocol) -> dict[str, LedgerEntry]:
-    """Leak ledger of a cell."""
+    """Leak ledger of a cell; what a third party's code may do unseen is unknown, not no."""
     fitted_on_test = any(step.fit_on == "all" for step in protocol.target_steps)
     entries: dict[str, LedgerEntry] = {
         kind: "yes" if kind in cell.overlaps else "no" for kind in ("same_patient", "same_image", "same_slide")
     }
     entries["target_saw_test"] = "yes" if fitted_on_test else "no"
-    entries["truth_modified"] = "no"
-    entries["selected_on_test"] = "no"
+    known_steps = all(type(step).__module__.startswith("stbench.") for step in protocol.target_steps)
+    entries["truth_modified"] = "no" if known_steps else "unknown"
+    entries["selected_on_test"] = "no"  # fit is given no test slide
     used = _weights(cell)
-    entries["encoder_saw_test"] = "no" if all(w == "random" for w in used) else "unknown"
+    from_scratch = all(w == "random" for w in used) if used else cell.model_distribution == "stbench"
+    entries["encoder_saw_test"] = "no" if from_scratch else "unknown"
     return entries
 
 

@@ -74,3 +74,19 @@ def test_the_environment_names_machine_and_software() -> None:
     assert found["cpu_count"] >= 1
     assert found["memory_gb"] > 0
     assert found["packages"]["numpy"]
+
+
+def test_what_a_third_party_may_do_unseen_is_unknown(toys: Any) -> None:
+    from dataclasses import replace
+
+    from stbench.protocols.v1 import STBENCH_V1
+
+    class Smooths:
+        fit_on = "none"
+
+    stranger = replace(STBENCH_V1, target_steps=(Smooths(),))
+
+    assert provenance.ledger(toys.cell("mean"), STBENCH_V1)["truth_modified"] == "no"
+    assert provenance.ledger(toys.cell("mean"), stranger)["truth_modified"] == "unknown"
+    assert provenance.ledger(toys.cell("mean"), STBENCH_V1)["encoder_saw_test"] == "no"
+    assert provenance.ledger(toys.cell("toy-good"), STBENCH_V1)["encoder_saw_test"] == "unknown"
