@@ -10,3 +10,6 @@ NUMERICS = "1"
 
 SCHEMA_VERSION = 1
 """Version of the store's files (`stbench.store.schema`)."""
+
+KIT_VERSION = "1"
+"""Version of the conformance kit (`stbench.testing`): raised when a check is added, removed or made stricter."""

@@ -48,8 +48,13 @@ class Encoder:
         return features
 
 
-def load_encoder(name: str, weights: Weights, cache_dir: Path) -> Encoder:
+def load_encoder(encoder: str | EncoderSpec, weights: Weights, cache_dir: Path) -> Encoder:
     """Build an encoder, frozen and in evaluation mode.
+
+    Parameters
+    ----------
+    encoder
+        A registered name, a timm model, or a spec.
 
     Raises
     ------
@@ -58,9 +63,7 @@ def load_encoder(name: str, weights: Weights, cache_dir: Path) -> Encoder:
     DataError
         The weights cannot be had or do not fit.
     """
-    plugins = discover()
-    registered = name.rpartition(":")[2] in plugins.names("encoder")
-    spec = plugins.get("encoder", name).spec if registered else None
+    name, spec = (encoder.name, encoder) if isinstance(encoder, EncoderSpec) else (encoder, _registered(encoder))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         module, n_features, mean, std, tag = _build(name, spec, weights == "pretrained")
@@ -70,6 +73,14 @@ def load_encoder(name: str, weights: Weights, cache_dir: Path) -> Encoder:
         identity = f"{name}:{cache.sha256(weights, cache_dir)}"
     module.eval().requires_grad_(False)
     return Encoder(module, n_features, identity, mean, std)
+
+
+def _registered(name: str) -> EncoderSpec | None:
+    plugins = discover()
+    if name.rpartition(":")[2] not in plugins.names("encoder"):
+        return None
+    spec: EncoderSpec = plugins.get("encoder", name).spec
+    return spec
 
 
 def _build(name: str, spec: EncoderSpec | None, pretrained: bool) -> tuple[torch.nn.Module, int, Any, Any, str]:

@@ -125,5 +125,5 @@ HISTOGENE_2021 = Protocol(
     target_steps=(PublishedPanel(), PanelLog10(), AnnotateGenes()),
     split=leave_one_section_out,
     headline="pcc_slide",
-    declares=frozenset({"same_patient"}),
+    declares=frozenset({"same_patient", "untested"}),  # A1 and H1 to H3
 )

@@ -26,7 +26,8 @@ class Protocol:
     headline
         The metric the leaderboard shows first.
     declares
-        Overlaps of train and test that the protocol has by design: ``same_patient``, ``same_slide``. Others fail.
+        What the protocol has by design. Overlaps of train and test: ``same_patient``, ``same_image``, ``same_slide``;
+        others fail. ``untested``: some spots are in no test part.
     alternative
         The protocol that an error proposes when this one does not apply.
     """

@@ -16,6 +16,7 @@ from stbench.registry._specs import (
     ProtocolSpec,
     Published,
     Spec,
+    load_object,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "discover",
     "hookimpl",
     "imported_names",
+    "load_object",
 ]

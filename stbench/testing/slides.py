@@ -24,6 +24,9 @@ DEPTH = 3000  # counts per spot
 N_OFF_PANEL = 20
 N_MARKED = 50
 
+Plan = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Log level of each gene's share, and the effect of (haematoxylin, eosin) on it."""
+
 STAINS = np.array([[0.9, 1.0, 0.3], [0.1, 0.9, 0.5]])
 """Absorbance of (haematoxylin, eosin) in (red, green, blue)."""
 
@@ -64,9 +67,12 @@ def toy_slides(
     """
     folder.mkdir(parents=True, exist_ok=True)
     # effect of (haematoxylin, eosin) on the log share of each gene; genes off the panel follow neither
-    loadings = np.random.default_rng(seed).normal(0, 1.5, (2, genes))
+    rng = np.random.default_rng(seed)
+    loadings = rng.normal(0, 1.5, (2, genes))
+    # means far enough apart to tell which gene a column is
+    levels = rng.permutation(np.linspace(-1.5, 1.5, genes))
     slides = [
-        _slide(folder, f"P{patient + 1}", section, spots, loadings, grid, (seed, patient, section))
+        _slide(folder, f"P{patient + 1}", section, spots, (levels, loadings), grid, (seed, patient, section))
         for patient in range(patients)
         for section in range(sections)
     ]
@@ -78,7 +84,7 @@ def _slide(
     patient: str,
     section: int,
     spots: int,
-    loadings: NDArray[np.float64],
+    plan: Plan,
     grid: Literal["hex", "square"],
     seed: tuple[int, int, int],
 ) -> Slide:
@@ -105,7 +111,7 @@ def _slide(
     tifffile.imwrite(path, image, photometric="rgb")
     cache_dir = folder / "cache"
     source = ImageSource(path, sha256(path, cache_dir), centers_px, cache_dir)
-    return Slide(_expression(stain[y, x], row, col, centers_px, loadings, rng), info, source)
+    return Slide(_expression(stain[y, x], row, col, centers_px, plan, rng), info, source)
 
 
 def _array(
@@ -133,14 +139,15 @@ def _expression(
     row: NDArray[np.int64],
     col: NDArray[np.int64],
     centers_px: NDArray[np.float64],
-    loadings: NDArray[np.float64],
+    plan: Plan,
     rng: np.random.Generator,
 ) -> AnnData:
     import pandas as pd
     from anndata import AnnData
 
-    n_genes = loadings.shape[1]
-    weight = np.exp(np.column_stack([stain @ loadings, np.zeros((len(stain), N_OFF_PANEL))]))
+    levels, loadings = plan
+    n_genes = len(levels)
+    weight = np.exp(np.column_stack([levels + stain @ loadings, np.zeros((len(stain), N_OFF_PANEL))]))
     counts = rng.poisson(DEPTH * weight / weight.sum(1, keepdims=True)).astype(np.float32)
     names = pd.Index([f"ENSG{i:011d}" for i in range(1, counts.shape[1] + 1)])
     var = pd.DataFrame({"symbol": [f"GENE{i}" for i in range(1, counts.shape[1] + 1)]}, index=names)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from stbench.models.mean import Mean, MeanParams
 from stbench.models.position import Position, PositionParams
 from stbench.slides import Slide
-from stbench.testing import check_model, context, toy_slides
+from stbench.testing import context, toy_slides
 
 
 def without_image(slide: Slide) -> Slide:
@@ -63,11 +63,6 @@ def test_neither_looks_at_validation(slides: list[Slide], tmp_path: Path) -> Non
         alone.fit([first], [])
         beside.fit([first], [second])
         np.testing.assert_array_equal(alone.predict(third), beside.predict(third))
-
-
-@pytest.mark.parametrize(("model_class", "params"), [(Mean, MeanParams()), (Position, PositionParams(k=3))])
-def test_the_contract(model_class: type, params: object, tmp_path: Path) -> None:
-    check_model(model_class, params, tmp_path)
 
 
 def test_parameters_are_checked() -> None:

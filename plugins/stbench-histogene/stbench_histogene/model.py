@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from stbench.errors import DataError, UsageError
 from stbench.models.contract import Model
+from stbench.models.seeding import seeded
 from stbench.models.training import predict_precision, train_module
 from stbench.slides import Slide
 from stbench_histogene.network import HisToGeneNetwork, masked_mse
@@ -43,19 +44,19 @@ class HisToGene(Model[HisToGeneParams]):
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Train; the epoch with the lowest validation loss is kept unless `keep_last_epoch` is set."""
-        torch.manual_seed(self.context.seed)
-        self.network = self._build(train[0].adata.n_vars)
         order = torch.Generator().manual_seed(self.context.seed)
         sections = [self._section(slide) for slide in train]
         held_out = [] if self.params.keep_last_epoch else [self._section(slide) for slide in validation]
-        train_module(
-            _Training(self.network, self.params.lr),
-            DataLoader(sections, batch_size=None, shuffle=True, generator=order),  # type: ignore[arg-type]
-            DataLoader(held_out, batch_size=None) if held_out else None,  # type: ignore[arg-type]
-            self.context,
-            epochs=self.params.epochs,
-            patience=self.params.patience,
-        )
+        with seeded(self.context):
+            self.network = self._build(train[0].adata.n_vars)
+            train_module(
+                _Training(self.network, self.params.lr),
+                DataLoader(sections, batch_size=None, shuffle=True, generator=order),  # type: ignore[arg-type]
+                DataLoader(held_out, batch_size=None) if held_out else None,  # type: ignore[arg-type]
+                self.context,
+                epochs=self.params.epochs,
+                patience=self.params.patience,
+            )
 
     def predict(self, slide: Slide) -> NDArray[np.float32]:
         """Predict all spots of a slide jointly, (spots, genes)."""

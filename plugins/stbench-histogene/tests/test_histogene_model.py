@@ -16,6 +16,9 @@ from stbench_histogene.model import HisToGene, array_index
 from stbench_histogene.params import HisToGeneParams
 from stbench_histogene.plugin import SMOKE
 
+TRAINED = ("gene_order", "beats_mean")
+"""Checks that a network has to be trained to pass."""
+
 TINY = HisToGeneParams.model_validate(
     SMOKE | {"pixels": 8, "dim": 32, "depth": 1, "heads": 2, "dim_head": 8, "mlp_dim": 32, "epochs": 3}
 )
@@ -45,9 +48,9 @@ def mean_r(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(truth.T, prediction.T, strict=True)]))
 
 
-@pytest.mark.parametrize("settings", [{}, {"raw_intensities": True}, {"keep_last_epoch": True}])
-def test_it_keeps_the_contract(settings: dict[str, bool], tmp_path: Path) -> None:
-    check_model(HisToGene, tiny(**settings), tmp_path)
+@pytest.mark.parametrize("settings", [{"raw_intensities": True}, {"keep_last_epoch": True}])
+def test_variants_keep_the_contract(settings: dict[str, bool]) -> None:
+    check_model(HisToGene, params=tiny(**settings), xfail=dict.fromkeys(TRAINED, "three epochs of a tiny network"))
 
 
 def test_it_learns_a_slide_by_heart(tmp_path: Path) -> None:

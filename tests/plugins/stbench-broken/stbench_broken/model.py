@@ -1,0 +1,30 @@
+"""Linear regression on colour whose predictions are (genes, spots)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stbench.models import Model, Params, stack_targets
+from stbench.slides import Slide
+
+
+class BrokenParams(Params):
+    """None."""
+
+
+class Broken(Model[BrokenParams]):
+    """The fault: the shape of what predict returns."""
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        features = np.concatenate([self.features(slide) for slide in train])
+        self.weights = np.linalg.lstsq(features, stack_targets(train), rcond=None)[0]
+
+    def predict(self, slide: Slide) -> NDArray[np.float32]:
+        return (self.features(slide) @ self.weights).astype(np.float32).T.copy()
+
+    def features(self, slide: Slide) -> NDArray[np.float64]:
+        colour = slide.patches(pixels=8, microns=80.0).mean((1, 2)) / 255  # (spots, 3)
+        return np.column_stack([colour, np.ones(slide.n_spots)])
