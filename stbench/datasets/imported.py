@@ -11,7 +11,6 @@ from stbench.datasets.definition import Definition, Layout, SlideDefinition, rea
 from stbench.errors import DataError
 from stbench.slides import Slide, SlideInfo, cache
 from stbench.slides.readers.section import Section
-from stbench.slides.source import ImageSource
 
 SIDECARS = ("spatial",)
 COUNTS = ("filtered_feature_bc_matrix*", "raw_feature_bc_matrix*")
@@ -65,14 +64,7 @@ class Imported(Dataset):
         section = read_section(
             slide.layout, slide.path, slide.coordinates, slide.image, self.context.cache_dir, slide.swap_xy
         )
-        adata = section.adata
-        if "in_tissue" in adata.obs:  # nothing uses the others: their patches need not be cut
-            adata = adata[np.asarray(adata.obs["in_tissue"], bool)].copy()
-        source = None
-        if section.image:
-            digest = cache.sha256(section.image, self.context.cache_dir)
-            source = ImageSource(section.image, digest, np.asarray(adata.obsm["spatial"]), self.context.cache_dir)
-        return Slide(adata, self._info(slide), source)
+        return section.slide(self._info(slide), self.context.cache_dir)
 
     def _info(self, slide: SlideDefinition) -> SlideInfo:
         missing = _why_unusable(slide)

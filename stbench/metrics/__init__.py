@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from stbench.metrics.contract import MetricFunction, Scores, Undefined
+from stbench.metrics.contract import MetricFunction, Scores, Undefined, correlation_scores
 
-__all__ = ["MetricFunction", "Scores", "Undefined"]
+__all__ = ["MetricFunction", "Scores", "Undefined", "correlation_scores"]

@@ -1,7 +1,7 @@
 """Models: the contract plugin authors implement, and helpers for them.
 
-Helpers that import torch live in modules of their own: `stbench.models.training`, `stbench.models.encoders`,
-`stbench.models.embeddings`.
+Helpers that import torch live in modules of their own: `stbench.models.lightning_model`, `stbench.models.training`,
+`stbench.models.encoders`, `stbench.models.embeddings`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from stbench.models.contract import (
     stack_targets,
 )
 from stbench.models.inner_folds import inner_folds
+from stbench.models.patch_params import PatchParams
 
 __all__ = [
     "Context",
     "Model",
     "Params",
+    "PatchParams",
     "Prediction",
     "PredictionBlock",
     "Savable",

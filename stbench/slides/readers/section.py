@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stbench.slides.info import Grid, SpotShape
+import numpy as np
+
+from stbench.slides import cache
+from stbench.slides.info import Grid, SlideInfo, SpotShape
+from stbench.slides.slide import Slide
+from stbench.slides.source import ImageSource
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -40,3 +45,13 @@ class Section:
     grid: Grid = "none"
     technology: str = ""
     notes: tuple[str, ...] = ()
+
+    def slide(self, info: SlideInfo, cache_dir: Path) -> Slide:
+        """Make the slide that a dataset's ``load`` returns: spots in tissue, where that is known, and the image."""
+        adata = self.adata
+        if "in_tissue" in adata.obs:  # nothing uses the others: their patches need not be cut
+            adata = adata[np.asarray(adata.obs["in_tissue"], bool)].copy()
+        if self.image is None:
+            return Slide(adata, info)
+        digest = cache.sha256(self.image, cache_dir)
+        return Slide(adata, info, ImageSource(self.image, digest, np.asarray(adata.obsm["spatial"]), cache_dir))
