@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stbench import __version__
-from stbench.cli import data, info, leaderboard, ls, plugins, query, run, show, status, store
+from stbench.cli import data, info, leaderboard, ls, plugins, query, run, score, show, status, store, task
 
 app = typer.Typer(
     name="stbench",
@@ -36,6 +36,8 @@ def _stbench(
 
 app.command("run")(run.run)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("task")(task.task)
+app.command("score")(score.score)
 app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("query")(query.query)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stbench.cli.cells import execute, exit_code, say_notes, summarise
 from stbench.cli.options import (
     DEFAULT_STORE,
     DataDirOption,
@@ -19,7 +19,6 @@ from stbench.cli.options import (
 if TYPE_CHECKING:
     from stbench.execution import RunOptions
     from stbench.matrix import Cell, Plan, Request
-    from stbench.store import RunRecord
 
 
 def run(
@@ -89,12 +88,11 @@ def run(
         _show_plan(planned, request, options, todo, output)
         return
     if output is Format.TABLE:
-        _say_notes(planned)
+        say_notes(planned.notes, planned.skipped)
     _require_weights(todo)
-    records, interrupted = _execute(run_tasks, todo, options, quiet=output is Format.JSON)
-    _summarise(planned, todo, records, store, output)
-    if interrupted or any(record.status != "ok" for record in records):
-        raise typer.Exit(130 if interrupted else 3)
+    records, interrupted = execute(run_tasks, todo, options, quiet=output is Format.JSON)
+    summarise(planned, todo, records, store, output)
+    raise typer.Exit(exit_code(records, interrupted))
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -127,36 +125,6 @@ def _require_weights(todo: list[Cell]) -> None:
 
         for encoder in sorted(encoders):
             require_pretrained(encoder)
-
-
-def _execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) -> tuple[list[RunRecord], bool]:
-    from stbench.execution.progress import Progress
-    from stbench.execution.task import Task
-    from stbench.execution.worker import new_run_id
-    from stbench.store import Layout
-
-    if not todo:
-        return [], False
-    Layout(options.store).create()
-    tasks = [Task(cell=cell, options=options, run_id=new_run_id()) for cell in todo]
-    with Progress(len(tasks), quiet) as progress:
-        try:
-            run_tasks(tasks, options, progress.started, progress.ended)
-        except KeyboardInterrupt:
-            progress.note("interrupted; finished cells are kept, the same command goes on from here")
-            return progress.records, True
-    return progress.records, False
-
-
-def _say_notes(planned: Plan) -> None:
-    import sys
-
-    for note in planned.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for skipped in planned.skipped:
-        where = "/".join(p for p in (skipped.dataset, skipped.protocol) if p)
-        fold = f" fold {skipped.fold}" if skipped.fold else ""
-        print(f"skipped: {where}{fold}: {skipped.reason}", file=sys.stderr)
 
 
 def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[Cell], output: Format) -> None:
@@ -198,7 +166,7 @@ def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[
     shown = {"store": options.store, "data dir": options.data_dir, "device": options.device, "jobs": options.jobs,
              "precision": request.precision, "cache": options.cache_dir}  # fmt: skip
     print_table(["option", "value", "source"], [(k, v, _source(k)) for k, v in shown.items()], title="options")
-    _say_notes(planned)
+    say_notes(planned.notes, planned.skipped)
 
 
 def _source(option: str) -> str:
@@ -213,39 +181,3 @@ def _source(option: str) -> str:
     if any(argument.split("=")[0] in flags or (argument.startswith("-j") and "-j" in flags) for argument in sys.argv):
         return "flag"
     return names[option] if os.environ.get(names[option]) else "default"
-
-
-def _summarise(planned: Plan, todo: list[Cell], records: list[RunRecord], store: Path, output: Format) -> None:
-    from stbench.report.console import print_json
-
-    bad = [record for record in records if record.status != "ok"]
-    if output is Format.JSON:
-        print_json(
-            {
-                "store": str(store),
-                "planned": len(planned.cells),
-                "done_before": len(planned.cells) - len(todo),
-                "ok": len(records) - len(bad),
-                "failed": [
-                    {
-                        "run_id": r.run_id,
-                        "cell_key": r.cell_key,
-                        "cell": str(r.cell),
-                        "status": r.status,
-                        "stage": r.failure and r.failure.stage,
-                        "message": r.failure and f"{r.failure.kind}: {r.failure.message}",
-                    }
-                    for r in bad
-                ],
-                "not_started": len(todo) - len(records),
-                "skipped": [vars(s) for s in planned.skipped],
-                "notes": planned.notes,
-            }
-        )
-        return
-    parts = [f"{len(records) - len(bad)} cells ran", f"{len(planned.cells) - len(todo)} were done before"]
-    parts += [f"{len(bad)} failed"] if bad else []
-    parts += [f"{len(todo) - len(records)} not started"] if len(todo) > len(records) else []
-    print(f"{', '.join(parts)}; store: {store}")
-    for record in bad:
-        print(f"  {record.cell}: {record.status}; see `stbench show {record.run_id} --store {store}`")

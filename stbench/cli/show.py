@@ -48,6 +48,7 @@ def show(
         "seconds": ", ".join(f"{k} {v:.2f}" for k, v in cost.seconds.items()),
         "memory": f"{cost.peak_memory_mb:.0f} MB" if cost.peak_memory_mb else None,
         "device": record.device,
+        "card": "; ".join(f"{k}: {v}" for k, v in record.card if v is not None) if record.card else None,
         "started": record.started,
         "finished": record.finished,
     }

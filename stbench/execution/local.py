@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stbench.errors import StoreError
-from stbench.execution.task import RunOptions, Task, threads_of
+from stbench.execution.task import OnEnd, OnStart, RunOptions, Task, threads_of
 from stbench.store import Layout, RunRecord, RunWriter
 from stbench.store.record import Failure, Status
 
@@ -34,9 +34,6 @@ PRELOAD = [
 """Imported once by the fork server: a cell then starts in hundredths of a second instead of several seconds."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-OnStart = Callable[[Task], None]
-OnEnd = Callable[[Task, RunRecord], None]
 
 
 @dataclass

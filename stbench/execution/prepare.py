@@ -1,4 +1,4 @@
-"""From a cell to prepared slides: load, filter, cut, fit the protocol on the training parts, transform."""
+"""From a fold to prepared slides: load, filter, cut, fit the protocol on the training parts, transform."""
 
 from __future__ import annotations
 
@@ -7,72 +7,97 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from stbench.datasets import Dataset, DatasetContext
 from stbench.errors import DataError
-from stbench.matrix import Cell
-from stbench.protocols import FittedProtocol, Part, Protocol
+from stbench.matrix import FoldTask
+from stbench.protocols import FittedProtocol, Fold, Part, Protocol
 from stbench.registry import Registry
 from stbench.slides import Slide, cache
+from stbench.versions import NUMERICS
 
 PREPARE_VERSION = "2"
+
+Role = Literal["train", "validation", "test"]
+ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Slides of a fold, filtered and cut, before or after the target is made."""
+    """Slides of a fold, filtered and cut, before the target is made."""
 
     train: list[Slide]
     validation: list[Slide]
     test: list[Slide]
 
 
-def load_parts(cell: Cell, protocol: Protocol, registry: Registry, context: DatasetContext) -> Parts:
-    """Load each slide of a fold once, filter its spots and cut its parts.
+def open_dataset(task: FoldTask, registry: Registry, context: DatasetContext) -> Dataset:
+    """The dataset of a fold.
 
     Raises
     ------
     DataError
-        A part without spots, parts that share spots, or data that changed since planning.
+        Data that changed since planning.
     """
-    dataset = open_dataset(cell, registry, context)
-    if dataset.revision != cell.dataset_revision:
+    dataset: Dataset = registry.get("dataset", f"{task.dataset_distribution}:{task.dataset}").spec.open(context)
+    if dataset.revision != task.dataset_revision:
         raise DataError(
-            f"{cell.dataset} is at revision {dataset.revision}, the cell was planned for {cell.dataset_revision}; "
+            f"{task.dataset} is at revision {dataset.revision}, the cell was planned for {task.dataset_revision}; "
             "run the command again"
         )
-    parts = (*cell.fold.train, *cell.fold.validation, *cell.fold.test)
-    slides = {name: protocol.filter(dataset.load(name)) for name in dict.fromkeys(p.slide for p in parts)}
+    return dataset
 
-    def cut(chosen: Sequence[Part]) -> list[Slide]:
-        return [_cut(slides[part.slide], part) for part in chosen]
 
-    result = Parts(cut(cell.fold.train), cut(cell.fold.validation), cut(cell.fold.test))
+def load_protocol(task: FoldTask, registry: Registry) -> Protocol:
+    """The protocol of a fold."""
+    protocol: Protocol = registry.get("protocol", f"{task.protocol_distribution}:{task.protocol}").spec.load()
+    return protocol
+
+
+def load_parts(fold: Fold, protocol: Protocol, dataset: Dataset, roles: Sequence[Role] = ROLES) -> Parts:
+    """Load each slide of a fold once, filter its spots and cut its parts.
+
+    Parameters
+    ----------
+    roles
+        The parts wanted; the others are left empty.
+
+    Raises
+    ------
+    DataError
+        A part without spots, or parts that share spots.
+    """
+    wanted: dict[Role, Sequence[Part]] = {role: getattr(fold, role) if role in roles else () for role in ROLES}
+    names = dict.fromkeys(part.slide for parts in wanted.values() for part in parts)
+    slides = {name: protocol.filter(dataset.load(name)) for name in names}
+    result = Parts(**{role: [_cut(slides[part.slide], part) for part in parts] for role, parts in wanted.items()})
     _refuse_shared_spots(result)
     return result
 
 
-def open_dataset(cell: Cell, registry: Registry, context: DatasetContext) -> Dataset:
-    """Make the cell's dataset."""
-    dataset: Dataset = registry.get("dataset", f"{cell.dataset_distribution}:{cell.dataset}").spec.open(context)
-    return dataset
+def fit_protocol(task: FoldTask, protocol: Protocol, dataset: Dataset, train: Sequence[Slide] = ()) -> FittedProtocol:
+    """Fit the target steps, or take what was fitted before on the same fold.
 
-
-def fit_protocol(cell: Cell, protocol: Protocol, train: Sequence[Slide], dataset: Dataset) -> FittedProtocol:
-    """Fit the target steps, or take what another model's cell of the same fold has fitted."""
+    Parameters
+    ----------
+    train
+        The training parts, filtered and cut; if there are none, they are loaded should nothing have been fitted before.
+    """
     what = {
         "version": PREPARE_VERSION,
-        "numerics": cell.specification()["numerics"],
-        "dataset": cell.dataset_revision,
-        "protocol": [cell.protocol_distribution, cell.protocol, cell.protocol_version],
+        "numerics": NUMERICS,
+        "dataset": task.dataset_revision,
+        "protocol": [task.protocol_distribution, task.protocol, task.protocol_version],
         "steps": repr((protocol.spot_steps, protocol.target_steps)),
-        "train": cell.fold.to_json()["train"],
+        "train": task.fold.to_json()["train"],
     }
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     path = dataset.context.cache_dir / "fitted" / f"{key}.json"
     try:
         return FittedProtocol(protocol, tuple(json.loads(path.read_text())))
     except (OSError, ValueError):
+        train = train or load_parts(task.fold, protocol, dataset, ("train",)).train
         fitted = protocol.fit(train, lambda: [protocol.filter(dataset.load(s.id)) for s in dataset.slides()])
     partial = cache.temporary(path)
     partial.write_text(json.dumps(fitted.states))

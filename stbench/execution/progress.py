@@ -10,12 +10,12 @@ from stbench.store import RunRecord
 
 
 class Progress:
-    """Counts cells as they end and keeps their records.
+    """Counts cells, or other things, as they end; keeps the records of cells.
 
     Parameters
     ----------
     total
-        Cells to come.
+        How many are to come.
     quiet
         Show nothing.
     """
@@ -24,6 +24,7 @@ class Progress:
         self.total = total
         self.quiet = quiet
         self.records: list[RunRecord] = []
+        self._ended = 0
         self._running: list[str] = []
         self._bar = None
         if not quiet and sys.stderr.isatty():
@@ -32,7 +33,7 @@ class Progress:
             from rich.progress import Progress as Bar
 
             columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._bar = Bar(*columns, console=Console(file=sys.stderr))  # this stream, wherever a cell's output goes
             self._task = self._bar.add_task("starting", total=total)
 
     def __enter__(self) -> Progress:
@@ -48,16 +49,25 @@ class Progress:
 
     def started(self, task: Task) -> None:
         """Note that a cell runs."""
-        self._running.append(str(task.cell))
-        self._update()
+        self.begin(str(task.cell))
 
     def ended(self, task: Task, record: RunRecord) -> None:
         """Note how a cell ended."""
-        self._running.remove(str(task.cell))
         self.records.append(record)
         seconds = sum(record.cost.seconds.values())
         why = f": {record.failure.kind}: {record.failure.message}" if record.failure else ""
-        self.note(f"[{len(self.records)}/{self.total}] {record.status} {task.cell} {seconds:.1f} s{why}")
+        self.end(str(task.cell), f"{record.status} {task.cell} {seconds:.1f} s{why}")
+
+    def begin(self, name: str) -> None:
+        """Note that something is under way."""
+        self._running.append(name)
+        self._update()
+
+    def end(self, name: str, line: str) -> None:
+        """Note that it ended, and how."""
+        self._running.remove(name)
+        self._ended += 1
+        self.note(f"[{self._ended}/{self.total}] {line}")
         self._update()
 
     def note(self, line: str) -> None:
@@ -71,4 +81,4 @@ class Progress:
 
     def _update(self) -> None:
         if self._bar:
-            self._bar.update(self._task, completed=len(self.records), description=", ".join(self._running))
+            self._bar.update(self._task, completed=self._ended, description=", ".join(self._running))

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from stbench.matrix import Cell
+from stbench.matrix.cell import OUTSIDE
 from stbench.protocols import Protocol
 from stbench.store.record import LedgerEntry
 
@@ -37,15 +38,17 @@ def environment() -> dict[str, Any]:
 
 
 def ledger(cell: Cell, protocol: Protocol) -> dict[str, LedgerEntry]:
-    """Leak ledger of a cell; what a third party's code may do unseen is unknown, not no."""
+    """Leak ledger of a cell; what a third party does unseen is unknown, not no."""
     fitted_on_test = any(step.fit_on == "all" for step in protocol.target_steps)
+    elsewhere = cell.model_distribution == OUTSIDE
+    promised: LedgerEntry = "unknown" if elsewhere else "no"
     entries: dict[str, LedgerEntry] = {
-        kind: "yes" if kind in cell.overlaps else "no" for kind in ("same_patient", "same_image", "same_slide")
+        kind: "yes" if kind in cell.overlaps else promised for kind in ("same_patient", "same_image", "same_slide")
     }
     entries["target_saw_test"] = "yes" if fitted_on_test else "no"
     known_steps = all(type(step).__module__.startswith("stbench.") for step in protocol.target_steps)
     entries["truth_modified"] = "no" if known_steps else "unknown"
-    entries["selected_on_test"] = "no"  # fit is given no test slide
+    entries["selected_on_test"] = promised  # here fit is given no test slide
     used = _weights(cell)
     from_scratch = all(w == "random" for w in used) if used else cell.model_distribution == "stbench"
     entries["encoder_saw_test"] = "no" if from_scratch else "unknown"
@@ -57,6 +60,8 @@ def badges(cell: Cell, entries: dict[str, LedgerEntry]) -> list[str]:
     marks = [kind.replace("_", " ") for kind, value in entries.items() if value == "yes"]
     if "random" in _weights(cell):
         marks.append("random weights")
+    if cell.model_distribution == OUTSIDE:
+        marks.append("scored from a file")
     if cell.preset:
         marks.append(f"preset {cell.preset}")
     return marks

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from stbench.matrix import Cell
+from stbench.store import RunRecord
 
 
 class RunOptions(BaseModel):
@@ -42,3 +44,8 @@ class Task(BaseModel):
     cell: Cell
     options: RunOptions
     run_id: str
+
+
+OnStart = Callable[[Task], None]
+OnEnd = Callable[[Task, RunRecord], None]
+"""How an executor tells its caller that a cell starts and has ended."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import sys
 import time
@@ -17,19 +16,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from stbench.datasets import DatasetContext
 from stbench.execution import provenance, scoring
-from stbench.execution.prepare import fit_protocol, load_parts, open_dataset
+from stbench.execution.predicted import Predicted
+from stbench.execution.predictor import Predictor, TrainedHere
+from stbench.execution.prepare import fit_protocol, load_parts, load_protocol, open_dataset
 from stbench.execution.task import RunOptions, Task, threads_of
+from stbench.execution.truth import keep_truth, truth_key
 from stbench.matrix import Cell
-from stbench.metrics import MetricFunction
-from stbench.models import Context, Model, Savable
-from stbench.protocols import Protocol
-from stbench.registry import MetricSpec, Registered, Registry, discover
-from stbench.slides import cache
+from stbench.protocols import FittedProtocol
+from stbench.registry import discover
+from stbench.slides import Slide, cache
 from stbench.store import Layout, RunRecord, RunWriter, schema
 from stbench.store.record import Cost, Failure, Status, TestSlide
 
@@ -49,7 +48,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def run_cell(cell: Cell, options: RunOptions | None = None, run_id: str | None = None) -> RunRecord:
+def run_cell(
+    cell: Cell, options: RunOptions | None = None, run_id: str | None = None, predictor: Predictor | None = None
+) -> RunRecord:
     """Run a cell in this process and commit it to the store, whether it succeeds or fails.
 
     Parameters
@@ -58,6 +59,8 @@ def run_cell(cell: Cell, options: RunOptions | None = None, run_id: str | None =
         From `stbench.matrix.plan`.
     options
         Store, cache, device; by default ``./stbench-store`` and the machine's best device.
+    predictor
+        Who predicts; by default the cell's model, which is trained here.
 
     Returns
     -------
@@ -67,9 +70,16 @@ def run_cell(cell: Cell, options: RunOptions | None = None, run_id: str | None =
     options = options or RunOptions(store=Path("stbench-store"), cache_dir=cache.root())
     run_id = run_id or new_run_id()
     writer = RunWriter(Layout(options.store).create(), run_id)
-    run = _Run(cell, options, writer)
+    run = _Run(cell, options, writer, predictor or TrainedHere(cell, options, writer.folder / "work"))
     record = RunRecord(
-        run_id=run_id, cell_key=cell.key, status="ok", cell=cell, started=now(), finished="", device=_device(options)
+        run_id=run_id,
+        cell_key=cell.key,
+        status="ok",
+        cell=cell,
+        started=now(),
+        finished="",
+        card=run.predictor.card,
+        device=run.predictor.device,
     )
     try:
         _run(run, record)
@@ -87,7 +97,7 @@ def run_cell(cell: Cell, options: RunOptions | None = None, run_id: str | None =
 
 def _commit(run: _Run, record: RunRecord) -> None:
     record.finished = now()
-    record.cost = _cost(run)
+    record.cost = run.predictor.cost(_cost(run))
     record.environment = provenance.environment()
     run.writer.commit(record)
 
@@ -99,9 +109,9 @@ class _Run:
     cell: Cell
     options: RunOptions
     writer: RunWriter
+    predictor: Predictor
     stage: str = STAGES[0]
     seconds: dict[str, float] = field(default_factory=dict)
-    n_parameters: int | None = None
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -118,113 +128,73 @@ class _Run:
 
 
 def _run(run: _Run, record: RunRecord) -> None:
-    cell, options = run.cell, run.options
+    cell, predictor = run.cell, run.predictor
     registry = discover()
-    layout = run.writer.layout
-    rules = registry.get("protocol", f"{cell.protocol_distribution}:{cell.protocol}")
-    protocol: Protocol = rules.spec.load()
+    protocol = load_protocol(cell, registry)
     record.ledger = provenance.ledger(cell, protocol)
     record.badges = provenance.badges(cell, record.ledger)
-    metrics = _stored_metrics(registry)
+    metrics = scoring.stored_metrics(registry)
     with run.timed("load"):
-        context = DatasetContext(options.cache_dir, options.data_dir)
-        parts = load_parts(cell, protocol, registry, context)
+        dataset = open_dataset(cell, registry, DatasetContext(run.options.cache_dir, run.options.data_dir))
+        parts = load_parts(cell.fold, protocol, dataset, predictor.roles)
     with run.timed("protocol"):
-        fitted = fit_protocol(cell, protocol, parts.train, open_dataset(cell, registry, context))
+        fitted = fit_protocol(cell, protocol, dataset, parts.train)
         train = [fitted.transform(slide) for slide in parts.train]
         validation = [fitted.transform(slide) for slide in parts.validation]
         # the model gets slides of its own: what it may do to them does not reach what it is scored on
         held_out = [fitted.transform(slide) for slide in parts.validation]
         test = [fitted.transform(slide) for slide in parts.test]
-        record.n_genes = int(train[0].adata.n_vars)
+        record.n_genes = int(test[0].adata.n_vars)
     with run.timed("fit"):
-        model = _build(run, registry.get("model", f"{cell.model_distribution}:{cell.model}"))
-        model.fit(train, validation)
-        run.n_parameters = model.n_parameters
-    genes = list(train[0].adata.var_names)
-    work = run.writer.folder / "work"
+        predictor.fit(train, validation)
+    _score(run, record, fitted, {"validation": held_out, "test": test}, metrics)
+
+
+def _score(
+    run: _Run,
+    record: RunRecord,
+    fitted: FittedProtocol,
+    splits: dict[str, list[Slide]],
+    metrics: list[scoring.StoredMetric],
+) -> None:
+    """Predict and score slide by slide, and write the run's tables."""
+    run_id, asked = run.writer.run_id, run.options.keep
     moments: list[pa.Table] = []
     rows: list[dict[str, object]] = []
-    keep = sum(s.n_spots for s in test) * len(genes) < KEEP_PREDICTIONS_BELOW or "predictions" in options.keep
+    n_values = sum(slide.n_spots * slide.adata.n_vars for slide in splits["test"])
+    keep = n_values < KEEP_PREDICTIONS_BELOW or "predictions" in asked
     with run.writer.predictions() as predictions:
-        for split, slides in (("validation", held_out), ("test", test)):
-            for slide in slides:
-                with run.timed("predict"):
-                    answer = model.predict(slide.without_expression())
-                    predicted = scoring.gather(answer, slide, len(genes), work / f"{split}-{slide.info.id}")
-                with run.timed("score"):
-                    moments.append(scoring.moments_of(run.writer.run_id, split, slide, predicted))
-                    if split == "validation":
-                        continue
-                    rows += scoring.metric_rows(run.writer.run_id, slide, predicted, metrics)
-                    key = scoring.truth_key(cell, fitted, slide)
-                    scoring.keep_truth(layout, key, slide)
-                    record.test.append(
-                        TestSlide(slide=slide.info.id, patient=slide.info.patient, truth_key=key, n_spots=slide.n_spots)
-                    )
-                    if keep:
-                        predictions.add(key, slide.info.id, genes, predicted.mean, predicted.std)
+        for split, slide in ((split, slide) for split, slides in splits.items() for slide in slides):
+            with run.timed("predict"):
+                predicted = run.predictor.predict(slide)
+            with run.timed("score"):
+                moments.append(scoring.moments_of(run_id, split, slide, predicted))
+                if split == "validation":
+                    continue
+                rows += scoring.metric_rows(run_id, slide, predicted, metrics)
+                key = truth_key(run.cell, fitted, slide)
+                keep_truth(run.writer.layout, key, slide)
+                record.test.append(_tested(slide, key, predicted))
+                if keep:
+                    genes = list(slide.adata.var_names)
+                    predictions.add(key, slide.info.id, genes, predicted.mean, predicted.std, predicted.given)
     if not keep:
         (run.writer.folder / "predictions.parquet").unlink()
     with run.timed("commit"):
         run.writer.write("moments", pa.concat_tables(moments))
         run.writer.write("metrics", pa.Table.from_pylist(rows, schema=schema.METRICS))
-        if "model" in options.keep:
-            _keep_model(run, model)
+        if "model" in asked:
+            run.predictor.save(run.writer.folder / "model")
 
 
-def _build(run: _Run, registered: Registered) -> Model:  # type: ignore[type-arg]
-    spec, cell = registered.spec, run.cell
-    seed = cell.seed or 0
-    _seed_everything(seed)
-    work = run.writer.folder / "work" / "model"
-    work.mkdir(parents=True)
-    context = Context(
-        seed=seed,
-        device=_device(run.options),
-        work_dir=work,
-        cache_dir=run.options.cache_dir,
-        precision=cell.precision,  # type: ignore[arg-type]
-        report=_say,
+def _tested(slide: Slide, key: str, predicted: Predicted) -> TestSlide:
+    return TestSlide(
+        slide=slide.info.id,
+        patient=slide.info.patient,
+        truth_key=key,
+        n_spots=slide.n_spots,
+        coverage=predicted.coverage(slide),
     )
-    params = spec.load_params().model_validate(cell.params)
-    model: Model = spec.load()(params, context)  # type: ignore[type-arg]
-    return model
-
-
-def _stored_metrics(registry: Registry) -> list[tuple[MetricSpec, MetricFunction]]:
-    return [(r.spec, r.spec.load()) for r in registry.all("metric") if not r.spec.derived]
-
-
-def _keep_model(run: _Run, model: object) -> None:
-    if not isinstance(model, Savable):
-        _say(f"--keep model: {run.cell.model} has no save and load; its weights are not kept")
-        return
-    folder = run.writer.folder / "model"
-    folder.mkdir()
-    model.save(folder)
-
-
-def _seed_everything(seed: int) -> None:
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def _say(message: str) -> None:
-    print(message, flush=True)
-
-
-def _device(options: RunOptions) -> str:
-    if options.device != "auto":
-        return options.device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda:0"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _status(error: Exception) -> Status:
@@ -236,12 +206,7 @@ def _cost(run: _Run) -> Cost:
     torch = sys.modules.get("torch")
     gpu = torch.cuda.max_memory_allocated() / 2**20 if torch and torch.cuda.is_initialized() else None
     seconds = {stage: round(value, 4) for stage, value in run.seconds.items()}
-    return Cost(
-        seconds=seconds,
-        peak_memory_mb=_peak_memory_mb(),
-        peak_gpu_memory_mb=gpu,
-        n_parameters=run.n_parameters,
-    )
+    return Cost(seconds=seconds, peak_memory_mb=_peak_memory_mb(), peak_gpu_memory_mb=gpu)
 
 
 def _peak_memory_mb() -> float:

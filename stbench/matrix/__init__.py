@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from stbench.matrix.cell import Cell
-from stbench.matrix.plan import Plan, Skipped, plan
+from stbench.matrix.fold_task import FoldTask
+from stbench.matrix.plan import Plan, plan
 from stbench.matrix.request import ModelRequest, Request
+from stbench.matrix.tasks import Skipped, Tasks, plan_tasks
 
-__all__ = ["Cell", "ModelRequest", "Plan", "Request", "Skipped", "plan"]
+__all__ = ["Cell", "FoldTask", "ModelRequest", "Plan", "Request", "Skipped", "Tasks", "plan", "plan_tasks"]

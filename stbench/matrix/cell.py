@@ -6,9 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from stbench.protocols.folds import Fold
+from stbench.matrix.fold_task import FoldTask
 from stbench.versions import NUMERICS
 
 SPECIFICATION = 1
@@ -16,19 +14,13 @@ SPECIFICATION = 1
 
 KEY_DIGITS = 20
 
+OUTSIDE = "outside"
+"""In the place of a distribution: a model that ran elsewhere."""
 
-class Cell(BaseModel):
+
+class Cell(FoldTask):
     """dataset × protocol × fold × model × parameters × seed, with what the record needs to know beside the key."""
 
-    model_config = ConfigDict(frozen=True)
-
-    dataset: str
-    dataset_revision: str
-    dataset_distribution: str
-    protocol: str
-    protocol_version: str
-    protocol_distribution: str
-    fold: Fold
     model: str
     model_distribution: str
     results_version: str
@@ -42,17 +34,13 @@ class Cell(BaseModel):
     seed: int | None
     """None for a deterministic model."""
 
-    distributions: dict[str, str] = {}
-    """Version of each distribution that brought dataset, protocol or model."""
     preset: str = ""
     control: bool = False
-    patients: dict[str, str]
-    """Patient of each slide in the fold."""
-    overlaps: tuple[str, ...] = ()
-    """Declared overlaps of training or validation with test."""
-    declared: tuple[str, ...] = ()
-    complete_parts: int
-    """Test parts of the whole task if every slide had its image: what coverage refers to."""
+
+    @classmethod
+    def of(cls, task: FoldTask, *, distributions: dict[str, str] | None = None, **model: Any) -> Cell:
+        """The cell of a model on a fold; `model` are the fields that a cell has beside its task's."""
+        return cls(**dict(task) | {"distributions": task.distributions | (distributions or {})} | model)
 
     def specification(self) -> dict[str, Any]:
         """Everything the numbers depend on, and nothing else: no device, path, metric or release number."""
@@ -90,4 +78,4 @@ class Cell(BaseModel):
 
     def __str__(self) -> str:
         seed = "" if self.seed is None else f" seed {self.seed}"
-        return f"{self.dataset}/{self.protocol} fold {self.fold.id} {self.model}{seed}"
+        return f"{super().__str__()} {self.model}{seed}"

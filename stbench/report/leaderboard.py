@@ -184,7 +184,7 @@ def _row(
         "ci_high": interval.high,
         "n_units": interval.n_units,
         "unit": spec.unit if spec else "patient",
-        "coverage": float(own["test_parts"].sum() / (own["complete_parts"][0] * seeds)),
+        "coverage": float(own["covered_parts"].sum() / (own["complete_parts"][0] * seeds)),
         "folds": sorted(own["fold"].unique()),
         "rank": None,
         "badges": badges,

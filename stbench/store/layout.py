@@ -4,6 +4,7 @@
 
     STORE.json
     runs/<dataset>/<protocol>/<model>/<cell_key>-<run_id>/   run.json *.parquet log.txt [model/]
+                                                             metrics-<metric>.parquet, added by a re-score
     truth/<truth_key>/   truth.parquet spots.parquet references.parquet
     .staging/            never read
 """
@@ -21,6 +22,10 @@ from stbench.versions import SCHEMA_VERSION
 MARKER = "STORE.json"
 FORMAT = "stbench-store"
 DEFAULT = "stbench-store"
+
+
+RESCORED = "metrics-{metric}.parquet"
+"""A metric that was computed after the run, in the run's folder."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from stbench.errors import UsageError
-from stbench.store.layout import Layout
+from stbench.store.layout import RESCORED, Layout
 from stbench.store.record import RunRecord
 
 if TYPE_CHECKING:
@@ -91,9 +93,11 @@ class Store:
         files = {view: self._run_files(name) for name, view in RUN_FILES.items()} | {
             view: self._truth_files(name) for name, view in TRUTH_FILES.items()
         }
+        files["rescored_files"] = self._rescored_files()
         schemas = {
             "moments_files": schema.MOMENTS,
             "metrics_files": schema.METRICS,
+            "rescored_files": schema.METRICS,
             "predictions_files": schema.PREDICTIONS,
             "truth_files": schema.TRUTH,
             "spots_files": schema.SPOTS,
@@ -127,6 +131,22 @@ class Store:
         UsageError
             More or other than one SELECT, or SQL that DuckDB refuses.
         """
+        with self._select(sql) as answer:
+            return answer.to_arrow_table()
+
+    @contextmanager
+    def stream(self, sql: str) -> Iterator[pa.RecordBatchReader]:
+        """Run one SELECT like `query`, to be read batch by batch, whatever its size."""
+        import pyarrow as pa
+
+        with self._select(sql) as answer:
+            try:
+                yield pa.RecordBatchReader.from_stream(answer)
+            except pa.ArrowException as error:  # what DuckDB finds wrong while the batches are read
+                raise UsageError(f"query: {error}") from error
+
+    @contextmanager
+    def _select(self, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
         import duckdb
 
         with self.connect() as connection:
@@ -134,13 +154,20 @@ class Store:
                 statements = connection.extract_statements(sql)
                 if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                     raise UsageError("query takes one SELECT over the views; nothing else is run")
-                return connection.sql(sql).to_arrow_table()
+                yield connection.sql(sql)
             except duckdb.Error as error:
                 raise UsageError(f"query: {error}") from error
 
     def _run_files(self, name: str) -> list[str]:
         done = (f for f, r in self.records.items() if r.status == "ok" and f"{name}.parquet" in r.files)
         return [str((folder / f"{name}.parquet").resolve()) for folder in done]
+
+    def _rescored_files(self) -> list[str]:
+        done = (folder for folder, record in self.records.items() if record.status == "ok")
+        paths = [path for folder in done for path in sorted(folder.glob(RESCORED.format(metric="*")))]
+        whole = [path for path in paths if _ends_as_parquet(path)]
+        self.problems += [f"{path} is damaged and was left out; score it again" for path in paths if path not in whole]
+        return [str(path.resolve()) for path in whole]
 
     def _truth_files(self, name: str) -> list[str]:
         keys = {t.truth_key for r in self.records.values() if r.status == "ok" for t in r.test}
@@ -164,7 +191,7 @@ def runs_table(records: dict[Path, RunRecord]) -> pa.Table:
         "params": text, "preset": text,
         "seed": integer, "precision": text, "control": pa.bool_(),
         "badges": pa.list_(text), "ledger": mapping, "patients": mapping, "truth_keys": mapping,
-        "test_parts": integer, "complete_parts": integer, "n_genes": integer,
+        "test_parts": integer, "covered_parts": number, "complete_parts": integer, "n_genes": integer,
         "fit_seconds": number, "predict_seconds": number, "total_seconds": number,
         "peak_memory_mb": number, "peak_gpu_memory_mb": number, "n_parameters": integer, "device": text,
         "started": text, "finished": text,
@@ -199,6 +226,7 @@ def _run_row(folder: Path, record: RunRecord) -> dict[str, Any]:
         "patients": cell.patients,
         "truth_keys": {t.slide: t.truth_key for t in record.test},
         "test_parts": len(cell.fold.test),
+        "covered_parts": len(cell.fold.test) - sum(1 - t.coverage for t in record.test),
         "complete_parts": cell.complete_parts,
         "n_genes": record.n_genes,
         "fit_seconds": cost.seconds.get("fit"),

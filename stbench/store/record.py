@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stbench.matrix import Cell
+from stbench.store.card import ModelCard
 from stbench.versions import NUMERICS, SCHEMA_VERSION
 
 Status = Literal["ok", "failed", "timeout", "oom", "interrupted"]
@@ -33,6 +34,8 @@ class TestSlide(BaseModel):
     patient: str
     truth_key: str
     n_spots: int
+    coverage: float = 1.0
+    """Share of the target's measured entries that were predicted."""
 
 
 class Cost(BaseModel):
@@ -74,6 +77,8 @@ class RunRecord(BaseModel):
     """What a reader of the number must know, e.g. ``random weights``."""
     cost: Cost = Field(default_factory=Cost)
     device: str = "cpu"
+    card: ModelCard | None = None
+    """What its authors state of a model that ran elsewhere."""
     environment: dict[str, Any] = Field(default_factory=dict)
     """Python, platform, package versions, git state, hardware."""
     files: dict[str, int] = Field(default_factory=dict)

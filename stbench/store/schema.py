@@ -75,6 +75,9 @@ SPOTS = pa.schema(
     ]
 )
 
+SLIDE_INFO = "stbench.slide_info"
+"""Key of the slide's `SlideInfo`, as JSON, in the metadata of ``spots.parquet``; absent in the oldest stores."""
+
 REFERENCES = pa.schema([("truth_key", NAME), ("reference", NAME), ("slide", NAME), ("gene", NAME), *_MOMENTS])
 """Moments of references computed from the truth; drawn as a line, never ranked."""
 

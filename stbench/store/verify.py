@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stbench.store.layout import Layout
+from stbench.store.layout import RESCORED, Layout
 from stbench.store.reader import Store
 from stbench.store.record import RunRecord
 
@@ -63,6 +63,8 @@ def _run_problems(layout: Layout, folder: Path, record: RunRecord) -> list[str]:
         problems += _table_problems(folder, name)
     if "predictions.parquet" in record.files:
         problems += _table_problems(folder, "predictions")
+    for path in sorted(folder.glob(RESCORED.format(metric="*"))):
+        problems += _table_problems(folder, path.stem)
     return problems
 
 

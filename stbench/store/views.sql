@@ -1,7 +1,7 @@
 -- The store's public views. The reader has already made the tables that name no file here:
 --   runs                         one row per run record, failed ones included
---   moments_files, metrics_files, predictions_files, truth_files, spots_files, reference_files
---                                the Parquet files of committed runs
+--   moments_files, metrics_files, rescored_files, predictions_files, truth_files, spots_files, reference_files
+--                                the Parquet files of committed runs; rescored: metrics computed after the run
 
 -- One row per cell that is done: its latest run with status ok. Nothing below counts a cell twice.
 CREATE VIEW cells AS
@@ -14,9 +14,14 @@ CREATE VIEW moments AS
 SELECT c.dataset, c.protocol, c.model, c.fold, c.seed, c.cell_key, c.patients[m.slide] AS patient, m.*
 FROM moments_files m JOIN cells c USING (run_id);
 
+-- A metric that was computed anew replaces the run's own rows of it.
 CREATE VIEW metrics AS
 SELECT c.dataset, c.protocol, c.model, c.fold, c.seed, c.cell_key, c.patients[m.slide] AS patient, m.*
-FROM metrics_files m JOIN cells c USING (run_id);
+FROM (
+    SELECT * FROM metrics_files ANTI JOIN (SELECT DISTINCT run_id, metric FROM rescored_files) USING (run_id, metric)
+    UNION ALL BY NAME
+    SELECT * FROM rescored_files
+) m JOIN cells c USING (run_id);
 
 CREATE VIEW truth AS
 SELECT t.truth_key, r.dataset, r.protocol, r.fold, t.slide, s.spot, t.gene, t.y_true, t.measured,
@@ -70,7 +75,7 @@ FROM (
 )
 GROUP BY ALL;
 
--- One row per slide and metric; genes whose truth is constant are left out of means.
+-- One row per slide and metric; in means a constant prediction counts as 0, and genes whose truth is constant are left out.
 CREATE VIEW slide_scores AS
 WITH wide AS (
     SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, patient, slide,
@@ -88,7 +93,8 @@ SELECT * FROM wide UNPIVOT INCLUDE NULLS (
     value FOR metric IN (pcc, pcc_q1, pcc_median, pcc_slide, pcc_hvg50, pcc_heg50, "n_pcc_above_0.3", r2, mse, mae, rmse)
 )
 UNION ALL BY NAME
-SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, patient, slide, metric, avg(value) AS value
+SELECT dataset, protocol, model, fold, seed, cell_key, run_id, split, patient, slide, metric,
+       avg(CASE WHEN undefined_reason = 'constant_prediction' THEN 0.0 ELSE value END) AS value
 FROM metrics GROUP BY ALL;
 
 -- One row per fold for metrics taken over all its test spots together.

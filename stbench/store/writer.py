@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stbench.errors import StoreError
 from stbench.stats import Moments
 from stbench.store import schema
-from stbench.store.layout import Layout
+from stbench.store.layout import RESCORED, Layout
 from stbench.store.record import RunRecord
 
 VALUES_PER_ROW_GROUP = 1 << 20
@@ -116,13 +116,16 @@ class PredictionWriter:
         genes: list[str],
         mean: NDArray[np.float32],
         std: NDArray[np.float32] | None = None,
+        given: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Append a slide's predictions, (spots, genes)."""
+        """Append a slide's predictions, (spots, genes); null where nothing was `given`."""
         constants = {"run_id": self.run_id, "truth_key": truth_key, "slide": slide}
         for columns, part in gene_groups(mean, genes):
-            values = {"y_pred": part.ravel(order="F")}
+            absent = None if given is None else ~given[:, columns].ravel(order="F")
+            values = {"y_pred": pa.array(part.ravel(order="F"), mask=absent)}
             if std is not None:
-                values["y_std"] = np.asarray(std[:, columns]).ravel(order="F")
+                spread = np.asarray(std[:, columns]).ravel(order="F")
+                values["y_std"] = pa.array(spread, mask=np.isnan(spread))
             self.writer.write_table(long_table(schema.PREDICTIONS, constants, genes[columns], len(mean), values))
 
 
@@ -180,6 +183,30 @@ def commit_truth(layout: Layout, truth_key: str, tables: Mapping[str, pa.Table])
             raise StoreError(f"truth {truth_key} cannot be written to {layout.root} ({error})") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def add_metric(layout: Layout, folder: Path, metric: str, table: pa.Table) -> Path:
+    """Add the rows of a metric to a committed run, all at once; they replace what was added of it before.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written; the run is as it was.
+    """
+    final = folder / RESCORED.format(metric=metric)
+    partial = layout.staging / f"{folder.name}-{final.stem}-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        layout.staging.mkdir(parents=True, exist_ok=True)
+        write_parquet(partial, table)
+        _sync(partial)
+        os.replace(partial, final)
+        _sync(folder)
+    except OSError as error:
+        raise StoreError(f"{final} cannot be written ({error})") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return final
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:

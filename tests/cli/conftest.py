@@ -83,7 +83,7 @@ def stbench(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Stbenc
     return Stbench(tmp_path_factory.mktemp("cwd"), env)
 
 
-def install(folder: Path, name: str, source: str) -> None:
+def install_plugin(folder: Path, name: str, source: str) -> None:
     module = name.replace("-", "_")
     (folder / f"{module}.py").write_text(source)
     info = folder / f"{module}-0.1.dist-info"
@@ -93,11 +93,17 @@ def install(folder: Path, name: str, source: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def install() -> Callable[[Path, str, str], None]:
+    """Install a plugin into a folder: its name and its module's source."""
+    return install_plugin
+
+
+@pytest.fixture(scope="session")
 def broken(stbench: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The command line with plugins installed that break, claim a taken name, or name what does not exist."""
     folder = tmp_path_factory.mktemp("broken")
     for name, source in (PLUGINS | CONTESTED).items():
-        install(folder, name, source)
+        install_plugin(folder, name, source)
     path = os.pathsep.join([stbench.env["PYTHONPATH"], str(folder)])
     return replace(stbench, env=stbench.env | {"PYTHONPATH": path})
 

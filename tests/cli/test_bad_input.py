@@ -175,6 +175,51 @@ def one_patient(w: Workshop) -> list[str]:
     return w.running("-p", "stbench-v1")
 
 
+def scoring(w: Workshop, name: str = "theirs", **columns: Any) -> list[str]:
+    """One row of predictions for the toy dataset, with some columns changed or (None) absent."""
+    whole = {"fold": "P1", "slide": "P1-S1", "spot": "0x0", "gene": "ENSG00000000000", "y_pred": 1.0}
+    row = {column: value for column, value in (whole | columns).items() if value is not None}
+    path = w.folder / "predictions.csv"
+    pd.DataFrame([row]).to_csv(path, index=False, na_rep="NaN")
+    return ["score", str(path), "--as", name, "-d", "toy", "-p", "stbench-v1", "--store", str(w.store)]
+
+
+@case("score-column")
+def score_column(w: Workshop) -> list[str]:
+    return scoring(w, y_pred=None)
+
+
+@case("score-fold")
+def score_fold(w: Workshop) -> list[str]:
+    return scoring(w, fold="P9")
+
+
+@case("score-spot")
+def score_spot(w: Workshop) -> list[str]:
+    return scoring(w, spot="AAACCTG-1")
+
+
+@case("score-gene")
+def score_gene(w: Workshop) -> list[str]:
+    return scoring(w, gene="ERBB2")
+
+
+@case("score-not-finite")
+def score_not_finite(w: Workshop) -> list[str]:
+    return scoring(w, y_pred=float("nan"))
+
+
+@case("score-name")
+def score_name(w: Workshop) -> list[str]:
+    return scoring(w, name="ridge")
+
+
+@case("task-folder")
+def task_folder(w: Workshop) -> list[str]:
+    w.slide()
+    return ["task", "-d", "toy", "-o", str(w.folder)]
+
+
 @pytest.mark.parametrize(("name", "sentence", "code"), [row for row in ROWS if row[0] in CASES])
 def test_bad_input_is_one_sentence_and_its_code(
     name: str, sentence: str, code: str, workshop: Workshop, monkeypatch: pytest.MonkeyPatch

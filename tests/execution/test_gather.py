@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stbench.errors import PredictionError
-from stbench.execution.scoring import gather
+from stbench.execution.predicted import gather
 from stbench.slides import Slide
 from stbench.testing import toy_slides
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stbench.execution.scoring import Predicted, metric_rows
+from stbench.execution.predicted import Predicted
+from stbench.execution.scoring import metric_rows
 from stbench.metrics import Scores
 from stbench.metrics.spots import pcc_spot
 from stbench.registry import MetricSpec

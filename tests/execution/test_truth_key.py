@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stbench.execution.scoring import truth_key
+from stbench.execution.truth import truth_key
 from stbench.protocols import FittedProtocol
 from stbench.slides import Slide
 from stbench.testing import toy_slides

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handmade import commit_run, make_cell, random_slides
 from scipy.stats import pearsonr
 
 from stbench.matrix import Cell
@@ -296,3 +297,17 @@ def test_against_the_spots_themselves(case: str, slide_scores: Mapping) -> None:
         correlations = [row["pcc"] for row in rows if "pcc" in row]
         assert slide_scores[case, name, "pcc_q1"] == pytest.approx(np.quantile(correlations, 0.25), abs=1e-7)
         assert slide_scores[case, name, "n_pcc_above_0.3"] == sum(r > 0.3 for r in correlations)
+
+
+def test_a_plugin_metrics_constant_predictions_count_as_zero(tmp_path: Path) -> None:
+    values = random_slides(1)
+    reasons = (("G1", 0.6, None), ("G2", None, "constant_prediction"), ("G3", None, "constant_truth"))
+    rows = [
+        {"slide": "B1", "metric": "rank", "gene": gene, "value": value, "undefined_reason": reason}
+        for gene, value, reason in reasons
+    ]
+    commit_run(tmp_path / "store", make_cell("B"), "run-1", values, {"B1": values["B1"]}, metrics=rows)
+
+    (scored,) = Store(tmp_path / "store").query("SELECT value FROM slide_scores WHERE metric = 'rank'").to_pylist()
+
+    assert scored["value"] == pytest.approx(0.3)

@@ -1,0 +1,3 @@
+"""Models that run elsewhere: the task they are given, and the predictions they hand back."""
+
+from __future__ import annotations

@@ -1,0 +1,106 @@
+"""Predictions of one slide, checked: the right shape, numbers, finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stbench.errors import PredictionError
+from stbench.models import Prediction
+from stbench.slides import Slide
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted for a slide.
+
+    Attributes
+    ----------
+    mean
+        (spots, genes).
+    std
+        Standard deviation, (spots, genes), if there is one.
+    given
+        False where nothing was predicted (the mean is 0 there), (spots, genes); None: everything was.
+    """
+
+    mean: Array
+    std: Array | None = None
+    given: Mask | None = None
+
+    def counted(self, slide: Slide) -> Mask:
+        """Entries that are scored: measured, and predicted, (spots, genes)."""
+        return slide.measured if self.given is None else slide.measured & self.given
+
+    def coverage(self, slide: Slide) -> float:
+        """Share of the measured entries that were predicted."""
+        measured = int(slide.measured.sum())
+        return 1.0 if self.given is None or not measured else int(self.counted(slide).sum()) / measured
+
+
+def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> Predicted:
+    """Check a prediction; blocks are gathered in a memory map below `folder`.
+
+    Raises
+    ------
+    PredictionError
+        Wrong shape, values that are not finite, blocks that do not tile the slide.
+    """
+    expected = (slide.n_spots, n_genes)
+    if isinstance(prediction, np.ndarray):
+        return Predicted(_checked(prediction, expected, slide))
+    if not hasattr(prediction, "__next__"):
+        kind = type(prediction).__name__
+        raise PredictionError(f"predict returned {kind}; return a numpy array (spots, genes) or an iterator of blocks")
+    folder.mkdir(parents=True, exist_ok=True)
+    mean = np.lib.format.open_memmap(folder / "mean.npy", mode="w+", dtype=np.float32, shape=expected)
+    std: Array | None = None
+    stop = 0
+    blocks: Iterator[object] = prediction  # a plugin's
+    for item in blocks:
+        if not (isinstance(item, tuple) and len(item) == 3 and isinstance(item[0], slice)):
+            kind = type(item).__name__
+            raise PredictionError(f"slide {slide.info.id}: a block is {kind}, not (slice of spots, mean, std or None)")
+        rows, block, block_std = item
+        if rows.start != stop:
+            raise PredictionError(f"slide {slide.info.id}: a block starts at spot {rows.start}, not at {stop}")
+        if rows.stop is None or not stop <= rows.stop <= slide.n_spots:
+            raise PredictionError(f"slide {slide.info.id}: a block ends at spot {rows.stop} of {slide.n_spots}")
+        stop = rows.stop
+        shape = (rows.stop - rows.start, n_genes)
+        mean[rows] = _checked(block, shape, slide)
+        if block_std is not None:
+            if std is None:
+                std = np.lib.format.open_memmap(folder / "std.npy", mode="w+", dtype=np.float32, shape=expected)
+                std[:] = np.nan
+            std[rows] = _checked(block_std, shape, slide)
+    if stop != slide.n_spots:
+        raise PredictionError(f"slide {slide.info.id}: blocks end at spot {stop} of {slide.n_spots}")
+    return Predicted(mean, std)
+
+
+def _checked(values: object, shape: tuple[int, int], slide: Slide) -> Array:
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise PredictionError(
+            f"slide {slide.info.id}: the prediction has shape {array.shape}, not {shape} (spots, genes); "
+            "predict must return one row per spot and one column per panel gene"
+        )
+    if not np.issubdtype(array.dtype, np.floating) and not np.issubdtype(array.dtype, np.integer):
+        raise PredictionError(f"slide {slide.info.id}: the prediction holds {array.dtype}, not numbers")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    bad = int((~np.isfinite(array)).sum())
+    if bad:
+        raise PredictionError(
+            f"slide {slide.info.id}: {bad} of {array.size} predicted values are NaN or infinite; predict must return "
+            "finite numbers"
+        )
+    return array

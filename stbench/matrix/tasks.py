@@ -1,0 +1,150 @@
+"""From names of datasets and protocols to the folds there are, without importing a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from stbench.datasets import Dataset, DatasetContext
+from stbench.errors import DataError, NotApplicable, PluginError
+from stbench.matrix.fold_task import FoldTask
+from stbench.matrix.request import ALL, choose_folds
+from stbench.protocols import Fold, Part, Protocol
+from stbench.registry import Registered, Registry
+from stbench.slides import SlideInfo
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something the request covers that cannot run, and why."""
+
+    dataset: str
+    protocol: str
+    fold: str
+    reason: str
+
+
+@dataclass
+class Tasks:
+    """Folds that can be predicted, pair by pair of dataset and protocol, and what was left out."""
+
+    folds: list[FoldTask] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def require(self) -> None:
+        """Raise `NotApplicable` with the reasons if there is no fold at all."""
+        if not self.folds:
+            reasons = list(dict.fromkeys(s.reason for s in self.skipped))
+            raise NotApplicable("; ".join(reasons) or "the request is empty")
+
+
+def plan_tasks(
+    datasets: Sequence[str],
+    protocols: Sequence[str],
+    folds: str | None,
+    registry: Registry,
+    context: DatasetContext,
+) -> Tasks:
+    """Folds of each pair of dataset and protocol.
+
+    Parameters
+    ----------
+    datasets, protocols
+        Names; ``all`` stands for every one that is installed. No protocol: each dataset's default.
+    folds
+        Fold ids or indexes into the complete list; None for all.
+
+    Raises
+    ------
+    UsageError
+        Unknown names or folds.
+    PluginError
+        A protocol whose training and test overlap without its saying so.
+    """
+    result = Tasks()
+    for name in expand(datasets, registry.names("dataset")):
+        data = registry.get("dataset", name)
+        try:
+            dataset: Dataset = data.spec.open(context)
+            slides = dataset.slides()
+        except DataError as error:
+            if ALL not in datasets:
+                raise
+            result.skipped.append(Skipped(name, "", "", str(error)))
+            continue
+        _note_missing_images(result, dataset, slides)
+        for protocol_name in expand(protocols or (dataset.default_protocol,), registry.names("protocol")):
+            rules = registry.get("protocol", protocol_name)
+            try:
+                result.folds += _tasks(dataset, slides, (data, rules), folds, result)
+            except NotApplicable as error:
+                result.skipped.append(Skipped(dataset.name, rules.spec.name, "", str(error)))
+    return result
+
+
+def expand(names: Sequence[str], available: Sequence[str]) -> list[str]:
+    """Names without repetition, ``all`` replaced by what is available."""
+    return list(dict.fromkeys(n for name in names for n in (available if name == ALL else [name])))
+
+
+def _note_missing_images(result: Tasks, dataset: Dataset, slides: Sequence[SlideInfo]) -> None:
+    missing = [s.id for s in slides if not s.has_image]
+    if missing:
+        result.notes.append(
+            f"{dataset.name}: {len(missing)} of {len(slides)} slides have no image and cannot be used "
+            f"({', '.join(missing)}); `stbench info dataset {dataset.name}` says why"
+        )
+
+
+def _tasks(
+    dataset: Dataset,
+    slides: Sequence[SlideInfo],
+    origins: tuple[Registered, Registered],
+    folds: str | None,
+    result: Tasks,
+) -> Iterator[FoldTask]:
+    data, rules = origins
+    protocol: Protocol = rules.spec.load()
+    complete = protocol.complete_folds(slides)
+    runnable = {fold.id: fold for fold in protocol.folds(slides)}
+    infos = {s.id: s for s in slides}
+    for fold_id in choose_folds(folds, [fold.id for fold in complete]):
+        if fold_id not in runnable:
+            reason = "no slide of its test part has an image"
+            result.skipped.append(Skipped(dataset.name, protocol.name, fold_id, reason))
+            continue
+        fold = runnable[fold_id]
+        shared = overlaps(fold, infos)
+        if undeclared := shared - protocol.declares:
+            raise PluginError(
+                f"protocol {protocol.name}, fold {fold.id}: training and test share {', '.join(sorted(undeclared))} "
+                "without declaring it; nothing was run"
+            )
+        yield FoldTask(
+            dataset=dataset.name,
+            dataset_revision=dataset.revision,
+            dataset_distribution=data.distribution,
+            protocol=protocol.name,
+            protocol_version=protocol.version,
+            protocol_distribution=rules.distribution,
+            fold=fold,
+            distributions={r.distribution: r.version for r in origins},
+            patients={p.slide: infos[p.slide].patient for p in (*fold.train, *fold.validation, *fold.test)},
+            overlaps=tuple(sorted(shared)),
+            declared=tuple(sorted(protocol.declares)),
+            complete_parts=sum(len(f.test) for f in complete),
+        )
+
+
+def overlaps(fold: Fold, slides: dict[str, SlideInfo]) -> set[str]:
+    """What training or validation shares with test: ``same_patient``, ``same_image``, ``same_slide``."""
+
+    def shared(value: str) -> bool:
+        def of(parts: Sequence[Part]) -> set[str]:
+            return {getattr(slides[p.slide], value) or p.slide for p in parts}
+
+        return bool(of((*fold.train, *fold.validation)) & of(fold.test))
+
+    kinds = {"same_patient": "patient", "same_image": "image_id", "same_slide": "id"}
+    return {kind for kind, value in kinds.items() if shared(value)}
