@@ -21,7 +21,7 @@ PIP = """#!/bin/sh
 # `pip install -e FOLDER`, without the network and into a folder on the path
 shift 2
 exec {python} -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \\
-    --upgrade --target {target} "$1"
+    --upgrade --target {target} "./$1"
 """
 RUNS = """#!/bin/sh
 exec {python} -m {module} "$@"
@@ -82,7 +82,7 @@ def shell(tmp_path: Path, cache_dir: Path) -> Callable[[str, Path], str]:
 
     def run(script: str, folder: Path) -> str:
         done = subprocess.run(
-            ["sh", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+            ["sh", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

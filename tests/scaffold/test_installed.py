@@ -81,7 +81,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Inst
     return installed
 
 
-@pytest.mark.parametrize("name", PROJECTS)
+OWN_TESTS = [
+    pytest.param(name, marks=[pytest.mark.slow] if name == "scaf-wrapped" else [])  # the same kit once more
+    for name in PROJECTS
+]
+
+
+@pytest.mark.parametrize("name", OWN_TESTS)
 def test_it_passes_its_own_tests(name: str, installed: Installed) -> None:
     said = installed("-m", "pytest", "-q", "-p", "no:cacheprovider", installed.project(name))
 
