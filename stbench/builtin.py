@@ -121,35 +121,68 @@ def stbench_protocols() -> list[ProtocolSpec]:
 
 @hookimpl
 def stbench_metrics() -> list[MetricSpec]:
-    """Metrics derived from moments, and per-spot correlation."""
+    """Metrics derived from moments, and those that need the values themselves."""
     correlation = (-1.0, 1.0)
+    share = (0.0, 1.0)
     error = (0.0, None)
 
-    def derived(name: str, title: str, **fields: object) -> MetricSpec:
-        function = name.removesuffix("_pooled").removesuffix("_slide").replace(".", "").replace("-", "_")
-        factory = f"stbench.metrics.derived:{function}"
+    def derived(name: str, title: str, function: str = "", **fields: object) -> MetricSpec:
+        factory = f"stbench.metrics.derived:{function or name}"
         return MetricSpec(name=name, factory=factory, title=title, level="gene", derived=True, **fields)  # type: ignore[arg-type]
+
+    def stored(name: str, module: str, title: str, function: str = "", **fields: object) -> MetricSpec:
+        factory = f"stbench.metrics.{module}:{function or name}"
+        return MetricSpec(name=name, factory=factory, title=title, **{"level": "gene", **fields})  # type: ignore[arg-type]
+
+    def regions(name: str, title: str, value_range: tuple[float, float]) -> list[MetricSpec]:
+        def one(kind: str, what: str, **fields: object) -> MetricSpec:
+            function = f"{kind.partition('_')[0]}_regions"
+            fields = {"level": "slide", "value_range": value_range} | fields
+            return stored(f"{name}_{kind}", "regions", f"{title}: labels and {what}", function, **fields)
+
+        return [
+            one("kmeans", "KMeans clusters, mean of 10 seeds"),
+            one("kmeans_sd", "KMeans clusters, spread over 10 seeds", direction="min", value_range=share),
+            one("kmeans_truth", "KMeans clusters of the truth, mean of 10 seeds"),
+            one("leiden", "Leiden clusters"),
+            one("leiden_truth", "Leiden clusters of the truth"),
+        ]
 
     return [
         derived("pcc", "Pearson r: genes, then slides, then patients", value_range=correlation),
-        derived("pcc_pooled", "Pearson r over all test spots of a fold together", value_range=correlation, pooled=True),
+        derived("pcc_pooled", "r over all test spots of a fold together", "pcc", value_range=correlation, pooled=True),
         derived("pcc_q1", "first quartile of r over genes (PCC@F)", value_range=correlation),
         derived("pcc_median", "median of r over genes (PCC@S)", value_range=correlation),
-        derived("pcc_slide", "Pearson r: genes, then slides, unweighted", value_range=correlation, unit="slide"),
+        derived("pcc_slide", "Pearson r: genes, then slides, unweighted", "pcc", value_range=correlation, unit="slide"),
         derived("pcc_hvg50", "r over the 50 most variable training genes", value_range=correlation),
         derived("pcc_heg50", "r over the 50 most expressed training genes", value_range=correlation),
-        derived("n_pcc_above_0.3", "number of genes with r above 0.3", value_range=error),
+        derived("pcc_hvg50_test", "r over the 50 most variable genes of the test (legacy)", value_range=correlation),
+        derived("pcc_heg50_test", "r over the 50 most expressed genes of the test (legacy)", value_range=correlation),
+        derived("pcc_markers", "r over known marker genes, where the protocol marks them", value_range=correlation),
+        derived("n_pcc_above_0.3", "number of genes with r above 0.3", "n_pcc_above_03", value_range=error),
         derived("r2", "coefficient of determination", value_range=(None, 1.0)),
         derived("mse", "mean squared error", direction="min", value_range=error),
         derived("mae", "mean absolute error", direction="min", value_range=error),
         derived("rmse", "root mean squared error", direction="min", value_range=error),
-        MetricSpec(
-            name="pcc_spot",
-            factory="stbench.metrics.spots:pcc_spot",
-            title="Pearson r across genes, per spot (PCC-Patch)",
-            level="spot",
-            value_range=correlation,
+        derived("nrmse", "RMSE in standard deviations of the truth", direction="min", value_range=error),
+        derived("r2_pooled", "R² over all test spots of a fold together", "r2", value_range=(None, 1.0), pooled=True),
+        derived("mse_pooled", "MSE over all test entries of a fold", direction="min", value_range=error, pooled=True),
+        derived("mae_pooled", "MAE over all test entries of a fold", direction="min", value_range=error, pooled=True),
+        stored(
+            "pcc_spot", "spots", "Pearson r across genes, per spot (PCC-Patch)", level="spot", value_range=correlation
         ),
+        stored("r2_spot", "spots", "R² across genes, per spot (R2-Patch)", level="spot", value_range=(None, 1.0)),
+        stored("neg_log10_p", "significance", "−log₁₀ p of Pearson's r, per gene", value_range=error),
+        stored("spearman", "ranks", "Spearman's rank correlation", value_range=correlation),
+        stored("zero_auc", "ranks", "AUC of non-zero against zero truth", value_range=share),
+        stored("ssim", "ssim", "structural similarity in one window over all spots", value_range=correlation),
+        stored("ssim_map", "ssim", "structural similarity in 7 × 7 windows of the map", value_range=correlation),
+        stored("jsd", "divergence", "Jensen–Shannon divergence over spots, bits", direction="min", value_range=share),
+        stored("moran_error", "autocorrelation", "difference in Moran's I", direction="min", value_range=error),
+        stored("moran_pcc", "autocorrelation", "r of Moran's I over genes", level="slide", value_range=correlation),
+        *regions("ari", "adjusted Rand index", correlation),
+        *regions("ami", "adjusted mutual information", correlation),
+        *regions("nmi", "normalised mutual information", share),
     ]
 
 

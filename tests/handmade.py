@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,13 +110,17 @@ def truth_tables(key: str, slide: str, values: Matrix, reference: Matrix | None 
             "y_px": 0.0,
             "array_row": 0.0,
             "array_col": float(i),
+            "region": "upper" if i < n // 2 else "lower",
         }
         for i in range(n)
     ]
+    info = {
+        schema.SLIDE_INFO: json.dumps({"technology": "Visium" if slide.startswith("A") else "ST", "organ": "breast"})
+    }
     drawn = values if reference is None else reference
     return {
         "truth": long_table(schema.TRUTH, constants, genes_of(values), n, columns),
-        "spots": pa.Table.from_pylist(spots, schema=schema.SPOTS),
+        "spots": pa.Table.from_pylist(spots, schema=schema.SPOTS.with_metadata(info)),
         "references": moments_rows(schema.REFERENCES, {**constants, "reference": "neighbour-mean"}, values, drawn),
     }
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from stbench.errors import PluginError
 from stbench.execution.predicted import Array, Mask, Predicted
-from stbench.metrics import MetricFunction, Scores
+from stbench.metrics import MetricFunction, Scores, scores_of
 from stbench.registry import MetricSpec, Registry
 from stbench.slides import Slide
 from stbench.stats import gene_moments
@@ -36,10 +36,11 @@ def moments_of(run_id: str, split: str, slide: Slide, predicted: Predicted) -> p
 def moments_rows(shape: pa.Schema, constants: dict[str, str], slide: Slide, values: Array, counted: Mask) -> pa.Table:
     """Moments of a slide's target and `values` over the entries counted, a row per gene."""
     genes = list(slide.adata.var_names)
+    marked = [name for name in schema.MARKS if name in slide.adata.var]
     tables = []
     for columns, part in gene_groups(values, genes):  # a few genes at a time: memory does not grow with the slide
         moments = gene_moments(slide.target[:, columns], part, counted[:, columns])
-        marks = {name: np.asarray(slide.adata.var[name][columns], bool) for name in ("hvg50", "heg50")}
+        marks = {name: np.asarray(slide.adata.var[name][columns], bool) for name in marked}
         tables.append(moments_table(shape, constants, genes[columns], moments, marks))
     return pa.concat_tables(tables)
 
@@ -65,14 +66,28 @@ def metric_rows(
         Told of a metric that raises, which costs its own rows.
     """
     rows: list[dict[str, object]] = []
-    seen, counted = slide.without_expression(), predicted.counted(slide)
-    for spec, function in metrics:
+    given = slide.target, np.asarray(predicted.mean), predicted.counted(slide), slide.without_expression(labels=True)
+    for function, specs in _by_function(metrics):
         try:
-            scores = function(slide.target, np.asarray(predicted.mean), counted, seen)
-            rows += _rows_of(spec, scores, run_id, slide)
+            answer = function(*given)
         except Exception as error:  # a third party's metric may raise anything: hours of training do not depend on it
-            on_error(spec, slide, error)
+            for spec in specs:
+                on_error(spec, slide, error)
+            continue
+        for spec in specs:
+            try:
+                rows += _rows_of(spec, scores_of(spec.name, answer), run_id, slide)
+            except Exception as error:  # what it returned may be anything too
+                on_error(spec, slide, error)
     return rows
+
+
+def _by_function(metrics: Iterable[StoredMetric]) -> Iterable[tuple[MetricFunction, list[MetricSpec]]]:
+    """Each function once, with the metrics that it computes."""
+    shared: dict[int, tuple[MetricFunction, list[MetricSpec]]] = {}
+    for spec, function in metrics:
+        shared.setdefault(id(function), (function, []))[1].append(spec)
+    return shared.values()
 
 
 def _rows_of(spec: MetricSpec, scores: Scores, run_id: str, slide: Slide) -> list[dict[str, object]]:

@@ -84,4 +84,11 @@ def _spots(key: str, slide: Slide) -> pa.Table:
         "region": region,
     }
     table = pa.Table.from_arrays([pa.array(columns[f.name]).cast(f.type) for f in schema.SPOTS], schema=schema.SPOTS)
-    return table.replace_schema_metadata({schema.SLIDE_INFO: json.dumps(asdict(slide.info))})
+    stated = {schema.SLIDE_INFO: asdict(slide.info), schema.GENE_SYMBOLS: _symbols(slide)}
+    return table.replace_schema_metadata({key: json.dumps(value) for key, value in stated.items()})
+
+
+def _symbols(slide: Slide) -> dict[str, str]:
+    var = slide.adata.var
+    named = zip(var.index, var.get("symbol", var.index), strict=True)
+    return {str(gene): str(symbol) for gene, symbol in named if symbol != gene}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from stbench.metrics.contract import MetricFunction, Scores, Undefined, correlation_scores
+from stbench.metrics.contract import Answer, MetricFunction, Scores, Undefined, correlation_scores, scores_of
 
-__all__ = ["MetricFunction", "Scores", "Undefined", "correlation_scores"]
+__all__ = ["Answer", "MetricFunction", "Scores", "Undefined", "correlation_scores", "scores_of"]

@@ -1,29 +1,40 @@
 """What a metric function takes and gives.
 
 ``metric(truth, prediction, measured, slide) -> Scores`` with truth and prediction (spots, genes) float32, measured
-(spots, genes) bool, and the test slide without expression. One value per gene, per spot, or one for the slide,
-according to the level its `MetricSpec` states.
+(spots, genes) bool, and the test slide without expression but with its region labels, ``slide.adata.obs["region"]``,
+where there are any. One value per gene, per spot, or one for the slide, according to the level its `MetricSpec` states.
+
+Metrics that share their work (one clustering, several agreements) share a function: it returns a mapping of their names
+to `Scores`, and is called once for all specs that name it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stbench.errors import PluginError
 from stbench.slides import Slide
 
 
 class Undefined(StrEnum):
-    """Why a value does not exist. Stored with a null, never as NaN."""
+    """Why a value does not exist. Stored with a null, never as NaN.
+
+    In aggregates ``CONSTANT_PREDICTION`` counts as 0, which is right where 0 means no better than chance: a metric
+    whose best value is 0, or whose chance is another, gives a constant prediction the value it deserves.
+    """
 
     CONSTANT_TRUTH = "constant_truth"
     CONSTANT_PREDICTION = "constant_prediction"
     TOO_FEW = "too_few"
     NOT_STREAMABLE = "not_streamable"
+    NEGATIVE_TRUTH = "negative_truth"
+    NO_LABELS = "no_labels"
+    NO_GRID = "no_grid"
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,23 @@ class Scores:
         return float(np.mean(counted)), len(counted), None
 
 
-MetricFunction = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], Slide], Scores]
+Answer = Scores | Mapping[str, Scores]
+MetricFunction = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], Slide], Answer]
+
+
+def scores_of(name: str, answer: Answer) -> Scores:
+    """Scores of the metric `name` in what its function returned.
+
+    Raises
+    ------
+    PluginError
+        If it is not among those the function returned.
+    """
+    if isinstance(answer, Scores):
+        return answer
+    if name not in answer:
+        raise PluginError(f"the function of metric {name} returned {', '.join(answer) or 'nothing'}, and not {name}")
+    return answer[name]
 
 
 def correlation_scores(

@@ -18,6 +18,8 @@ from stbench.stats import Moments
 Marks = Mapping[str, NDArray[np.bool_]]
 Values = NDArray[np.float64]
 
+N_TOP = 50
+
 
 def gene_pcc(m: Moments) -> Values:
     """Correlation per gene, (genes,): 0 for a constant prediction, NaN where undefined otherwise."""
@@ -30,6 +32,13 @@ def gene_mse(m: Moments) -> Values:
     """Mean squared error per gene, (genes,)."""
     squared = m.ss_true + m.ss_pred - 2 * m.cross + m.n * (m.mean_pred - m.mean_true) ** 2
     return np.where(m.n > 0, squared / np.maximum(m.n, 1), np.nan)
+
+
+def gene_r2(m: Moments) -> Values:
+    """1 − Σ(y − ŷ)² / Σ(y − ȳ)² per gene, (genes,); NaN where the truth is constant."""
+    defined = (m.n >= 2) & (m.ss_true > 0)
+    unexplained = np.divide(gene_mse(m) * m.n, m.ss_true, out=np.full(len(m.n), np.nan), where=defined)
+    return np.asarray(1 - unexplained)
 
 
 def pcc(m: Moments, marks: Marks) -> float | None:
@@ -57,6 +66,24 @@ def pcc_heg50(m: Moments, marks: Marks) -> float | None:
     return _mean(gene_pcc(m)[marks["heg50"]])
 
 
+def pcc_hvg50_test(m: Moments, marks: Marks) -> float | None:
+    """Mean over the 50 genes that vary most in the slide's own truth: the legacy choice, which sees the test.
+
+    Genes that tie with the 50th are taken too.
+    """
+    return _mean(gene_pcc(m)[_top(m.ss_true / np.maximum(m.n, 1), m.n)])
+
+
+def pcc_heg50_test(m: Moments, marks: Marks) -> float | None:
+    """Mean over the 50 genes with the highest mean in the slide's own truth: the legacy choice, which sees the test."""
+    return _mean(gene_pcc(m)[_top(m.mean_true, m.n)])
+
+
+def pcc_markers(m: Moments, marks: Marks) -> float | None:
+    """Mean over the panel's known marker genes; None where the protocol marks none."""
+    return _mean(gene_pcc(m)[marks["marker"]]) if "marker" in marks else None
+
+
 def n_pcc_above_03(m: Moments, marks: Marks) -> float | None:
     """Number of genes with a correlation above 0.3."""
     values = gene_pcc(m)
@@ -65,9 +92,7 @@ def n_pcc_above_03(m: Moments, marks: Marks) -> float | None:
 
 def r2(m: Moments, marks: Marks) -> float | None:
     """1 − Σ(y − ŷ)² / Σ(y − ȳ)², mean over genes; not clipped, negative below the slide's own mean."""
-    defined = (m.n >= 2) & (m.ss_true > 0)
-    ratio = np.divide(gene_mse(m) * m.n, m.ss_true, out=np.full(len(m.n), np.nan), where=defined)
-    return _mean(1 - ratio)
+    return _mean(gene_r2(m))
 
 
 def mse(m: Moments, marks: Marks) -> float | None:
@@ -83,6 +108,33 @@ def mae(m: Moments, marks: Marks) -> float | None:
 def rmse(m: Moments, marks: Marks) -> float | None:
     """Root mean squared error per gene, then the mean over genes."""
     return _mean(np.sqrt(np.maximum(gene_mse(m), 0)))
+
+
+def nrmse(m: Moments, marks: Marks) -> float | None:
+    """Root mean squared error per gene in standard deviations of its truth, √(1 − R²), then the mean over genes.
+
+    The slide's own mean has 1, whatever the gene's scale. Papers also divide by the range or the mean; stbench divides
+    by what one outlying spot does not decide.
+    """
+    return _mean(np.sqrt(np.maximum(1 - gene_r2(m), 0)))
+
+
+def mse_pooled(m: Moments, marks: Marks) -> float | None:
+    """Mean squared error over all entries at once (SEPAL): a gene measured in more spots weighs more."""
+    squared = np.where(m.n > 0, gene_mse(m), 0) * m.n
+    return float(squared.sum() / m.n.sum()) if m.n.any() else None
+
+
+def mae_pooled(m: Moments, marks: Marks) -> float | None:
+    """Mean absolute error over all entries at once (SEPAL)."""
+    return float(m.sum_abs.sum() / m.n.sum()) if m.n.any() else None
+
+
+def _top(score: Values, n: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which measured genes are not below the `N_TOP`-th largest score."""
+    ranked = np.where(n > 0, score, -np.inf)
+    least = np.sort(ranked)[-min(N_TOP, len(ranked))] if len(ranked) else -np.inf
+    return (ranked >= least) & (n > 0)
 
 
 def _mean(values: Values) -> float | None:

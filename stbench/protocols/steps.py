@@ -169,6 +169,22 @@ class AnnotateGenes:
         return slide
 
 
+@dataclass(frozen=True)
+class MarkGenes(Unfitted):
+    """Note in ``var["marker"]`` which panel genes are known markers, by id or symbol (metric ``pcc_markers``).
+
+    For protocols whose paper names markers; they are chosen beforehand, by no slide.
+    """
+
+    markers: tuple[str, ...]
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide with ``var["marker"]``."""
+        var = slide.adata.var
+        var["marker"] = var.index.isin(self.markers) | var["symbol"].isin(self.markers).to_numpy()
+        return slide
+
+
 def select_panel(slide: Slide, genes: Sequence[str]) -> Slide:
     """Return the slide with `genes` in this order, dense float32, and ``layers["measured"]``; absent ones are 0."""
     import pandas as pd

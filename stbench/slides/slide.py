@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ALLOWED_OBS = ("array_row", "array_col")
 """Per-spot columns a model may see of a test slide, beside the spot's name and centre."""
+LABELS = "region"
+"""Per-spot column that metrics compare clusters with."""
 
 
 class Slide:
@@ -157,16 +159,22 @@ class Slide:
         """Return the same spots and image with other per-spot data."""
         return Slide(adata, self.info, self.source, self.rows)
 
-    def without_expression(self) -> Slide:
+    def without_expression(self, *, labels: bool = False) -> Slide:
         """Return what `predict` may see: a new AnnData from an allow-list, so that nothing leaks by accident.
 
         Kept are spot names, centres, array positions and the slide's info; labels, counts, layers, gene
         annotations and ``uns`` are not.
+
+        Parameters
+        ----------
+        labels
+            Keep ``obs["region"]`` too: what metrics are given, and no model ever is.
         """
         import pandas as pd
         from anndata import AnnData
 
-        kept = {c: self.adata.obs[c].to_numpy(copy=True) for c in ALLOWED_OBS if c in self.adata.obs}
+        allowed = (*ALLOWED_OBS, LABELS) if labels else ALLOWED_OBS
+        kept = {c: self.adata.obs[c].to_numpy(copy=True) for c in allowed if c in self.adata.obs}
         obs = pd.DataFrame(kept, index=self.adata.obs_names)  # a new frame: a copied one keeps `attrs`
         return self.with_adata(AnnData(obs=obs, obsm={"spatial": self.centers_px.copy()}))
 

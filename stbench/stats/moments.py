@@ -74,8 +74,8 @@ def gene_moments(truth: NDArray[np.float32], prediction: NDArray[np.float32], me
     y = np.where(measured, truth, 0.0).astype(np.float64)
     p = np.where(measured, prediction, 0.0).astype(np.float64)
     mean_true, mean_pred = y.sum(0) / total, p.sum(0) / total
-    centred_true = (y - mean_true) * kept * _varies(truth, measured)
-    centred_pred = (p - mean_pred) * kept * _varies(prediction, measured)
+    centred_true = (y - mean_true) * kept * varies(truth, measured)
+    centred_pred = (p - mean_pred) * kept * varies(prediction, measured)
     return Moments(
         n.astype(np.int64),
         mean_true,
@@ -87,7 +87,8 @@ def gene_moments(truth: NDArray[np.float32], prediction: NDArray[np.float32], me
     )
 
 
-def _varies(values: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def varies(values: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which columns of (spots, genes) vary by more than float32 resolves, over the entries measured, (genes,)."""
     high = np.where(measured, values, -np.inf).max(0, initial=-np.inf)
     low = np.where(measured, values, np.inf).min(0, initial=np.inf)
     return _differ(low, high)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 COLUMNS = 1024
 
 
-def morans_i(values: Any, edges: NDArray[np.int64]) -> NDArray[np.float64]:
+def morans_i(values: Any, edges: NDArray[np.int64], measured: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """Moran's I with row-normalised weights, I = (N/ΣW)·Σ w_ij z_i z_j / Σ z_i².
 
     Parameters
@@ -19,6 +19,8 @@ def morans_i(values: Any, edges: NDArray[np.int64]) -> NDArray[np.float64]:
         (spots, genes), dense or scipy sparse.
     edges
         (2, edges) directed edges.
+    measured
+        (spots, genes); entries that are False are no spots of their gene. None: all are measured.
 
     Returns
     -------
@@ -32,18 +34,21 @@ def morans_i(values: Any, edges: NDArray[np.int64]) -> NDArray[np.float64]:
     from scipy.sparse import csr_array, issparse
 
     n, genes = values.shape
-    degree = np.bincount(edges[0], minlength=n)
-    weights = csr_array((1.0 / degree[edges[0]], (edges[0], edges[1])), shape=(n, n))
+    adjacency = csr_array((np.ones(edges.shape[1]), (edges[0], edges[1])), shape=(n, n))
     scores = np.full(genes, np.nan)
     if edges.shape[1] == 0:
         return scores
     columns = values.tocsc() if issparse(values) else values
     for start in range(0, genes, COLUMNS):  # bounds memory: spots × COLUMNS float64 at a time
         block = columns[:, start : start + COLUMNS]
-        z = np.asarray(block.toarray() if issparse(block) else block, np.float64)
-        z = z - z.mean(0)
+        y = np.asarray(block.toarray() if issparse(block) else block, np.float64)
+        kept = np.ones((n, 1)) if measured is None else measured[:, start : start + COLUMNS].astype(np.float64)
+        count = kept.sum(0)
+        z = (y - (y * kept).sum(0) / np.maximum(count, 1)) * kept
+        degree = adjacency @ kept
+        lag = adjacency @ z / np.maximum(degree, 1)  # mean over measured neighbours
         spread = (z**2).sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            score = n / weights.sum() * (z * (weights @ z)).sum(0) / spread
+            score = count / (kept * (degree > 0)).sum(0) * (z * lag).sum(0) / spread
         scores[start : start + COLUMNS] = np.where(spread > 1e-12, score, np.nan)
     return scores

@@ -6,6 +6,7 @@
     runs/<dataset>/<protocol>/<model>/<cell_key>-<run_id>/   run.json *.parquet log.txt [model/]
                                                              metrics-<metric>.parquet, added by a re-score
     truth/<truth_key>/   truth.parquet spots.parquet references.parquet
+    index/<generation>/  the small tables of many runs together; can be deleted and written again
     .staging/            never read
 """
 
@@ -43,6 +44,11 @@ class Layout:
     def truth(self) -> Path:
         """Targets, once per slide target."""
         return self.root / "truth"
+
+    @property
+    def index(self) -> Path:
+        """Generations of the index; the one that sorts last is read."""
+        return self.root / "index"
 
     @property
     def staging(self) -> Path:

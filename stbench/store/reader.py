@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from stbench.errors import UsageError
+from stbench.store.index import TABLES, Index, look
 from stbench.store.layout import RESCORED, Layout
 from stbench.store.record import RunRecord
 
@@ -19,10 +18,18 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-VIEWS = Path(__file__).with_name("views.sql")
+    from stbench.store.database import Source
 
-RUN_FILES = {"moments": "moments_files", "metrics": "metrics_files", "predictions": "predictions_files"}
-TRUTH_FILES = {"truth": "truth_files", "spots": "spots_files", "references": "reference_files"}
+RUN_FILES = {
+    "moments_files": "moments.parquet",
+    "metrics_files": "metrics.parquet",
+    "predictions_files": "predictions.parquet",
+}
+TRUTH_FILES = {
+    "truth_files": "truth.parquet",
+    "spots_files": "spots.parquet",
+    "reference_files": "references.parquet",
+}
 
 
 class Store:
@@ -32,6 +39,8 @@ class Store:
     ----------
     root
         The store's folder; one that does not exist is an empty store.
+    use_index
+        Whether what `stbench store compact` wrote may stand for the runs' own files.
 
     Attributes
     ----------
@@ -39,26 +48,35 @@ class Store:
         Sentences about runs that had to be left out: an unreadable record, a truncated file.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, use_index: bool = True) -> None:
         self.layout = Layout(root)
         self.layout.check()
         self.problems: list[str] = []
+        self._use_index = use_index
+        self._indexed: set[Path] = set()
 
     @cached_property
     def records(self) -> dict[Path, RunRecord]:
         """Records of all committed runs by folder, oldest first; damaged runs are left out and reported."""
         found = {}
-        for path in self.layout.runs.glob("*/*/*/*/run.json"):
-            try:
-                record = RunRecord.model_validate_json(path.read_bytes())
-            except (OSError, ValidationError, ValueError) as error:
-                self.problems.append(f"{path} cannot be read and was left out ({type(error).__name__})")
+        for folder in self.layout.runs.glob("*/*/*/*"):
+            seen = look(folder) if folder.is_dir() else {}
+            if "run.json" not in seen:
                 continue
-            damaged = [name for name, size in record.files.items() if _size(path.parent / name) != size]
+            indexed = self._index.covers(folder, seen)
+            try:
+                text = self._index.record(folder) if indexed else (folder / "run.json").read_bytes()
+                record = RunRecord.model_validate_json(text)
+            except (OSError, ValueError) as error:
+                self.problems.append(f"{folder / 'run.json'} cannot be read and was left out ({type(error).__name__})")
+                continue
+            damaged = [name for name, size in record.files.items() if seen.get(name, (-1, 0))[0] != size]
             if damaged:
                 self.problems.append(f"run {record.run_id}: {', '.join(damaged)} is damaged; the run was left out")
                 continue
-            found[path.parent] = record
+            found[folder] = record
+            if indexed:
+                self._indexed.add(folder)
         return dict(sorted(found.items(), key=lambda item: item[1].run_id))
 
     def finished(self) -> set[str]:
@@ -84,44 +102,19 @@ class Store:
             raise UsageError(f"{name!r} matches runs of several cells; give more of the id")
         return matches[-1]
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """Open an in-memory DuckDB with the store's views and nothing else: no other file, no network."""
-        import duckdb
+    def connect(self, *statements: str, held: bool = False) -> duckdb.DuckDBPyConnection:
+        """Open an in-memory DuckDB with the store's views and nothing else: no other file, no network.
 
-        from stbench.store import schema
+        Parameters
+        ----------
+        statements
+            What will be asked: only the views that it names are made. None for all views.
+        held
+            Read the files into memory once, for several queries over them.
+        """
+        from stbench.store.database import open_database
 
-        files = {view: self._run_files(name) for name, view in RUN_FILES.items()} | {
-            view: self._truth_files(name) for name, view in TRUTH_FILES.items()
-        }
-        files["rescored_files"] = self._rescored_files()
-        schemas = {
-            "moments_files": schema.MOMENTS,
-            "metrics_files": schema.METRICS,
-            "rescored_files": schema.METRICS,
-            "predictions_files": schema.PREDICTIONS,
-            "truth_files": schema.TRUTH,
-            "spots_files": schema.SPOTS,
-            "reference_files": schema.REFERENCES,
-        }
-        connection = duckdb.connect(":memory:")
-        connection.register("_runs", runs_table(self.records))
-        connection.execute("CREATE TABLE runs AS SELECT * FROM _runs")
-        connection.unregister("_runs")
-        for view, paths in files.items():
-            if paths:
-                listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-                connection.execute(
-                    f"CREATE VIEW {view} AS SELECT * FROM read_parquet([{listed}], union_by_name=true)"  # noqa: S608
-                )
-            else:
-                connection.register(f"_{view}", schemas[view].empty_table())
-                connection.execute(f"CREATE TABLE {view} AS SELECT * FROM _{view}")  # noqa: S608
-                connection.unregister(f"_{view}")
-        connection.execute(VIEWS.read_text())
-        connection.execute("SET allowed_paths = ?", [[path for paths in files.values() for path in paths]])
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        return connection
+        return open_database(runs_table(self.records), self._source, statements, held=held)
 
     def query(self, sql: str) -> pa.Table:
         """Run one SELECT over the views.
@@ -145,11 +138,18 @@ class Store:
             except pa.ArrowException as error:  # what DuckDB finds wrong while the batches are read
                 raise UsageError(f"query: {error}") from error
 
+    @cached_property
+    def _index(self) -> Index:
+        index = Index.newest(self.layout) if self._use_index else Index(self.layout)
+        if index.problem:
+            self.problems.append(index.problem)
+        return index
+
     @contextmanager
     def _select(self, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
         import duckdb
 
-        with self.connect() as connection:
+        with self.connect(sql) as connection:
             try:
                 statements = connection.extract_statements(sql)
                 if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -158,23 +158,39 @@ class Store:
             except duckdb.Error as error:
                 raise UsageError(f"query: {error}") from error
 
-    def _run_files(self, name: str) -> list[str]:
-        done = (f for f, r in self.records.items() if r.status == "ok" and f"{name}.parquet" in r.files)
-        return [str((folder / f"{name}.parquet").resolve()) for folder in done]
+    def _source(self, table: str) -> Source:
+        from stbench.store.database import Source
 
-    def _rescored_files(self) -> list[str]:
-        done = (folder for folder, record in self.records.items() if record.status == "ok")
-        paths = [path for folder in done for path in sorted(folder.glob(RESCORED.format(metric="*")))]
+        truths = table in TRUTH_FILES
+        files = self._truth_files(table) if truths else self._run_files(table)
+        index = self._index.file(table)
+        return Source(files, index, self._index.stale(truths=truths) if index else ())
+
+    def _run_files(self, table: str) -> list[str]:
+        done = {folder: record for folder, record in self.records.items() if record.status == "ok"}
+        if table in TABLES:
+            done = {folder: record for folder, record in done.items() if folder not in self._indexed}
+        if table == "rescored_files":
+            return self._rescored_files(done)
+        name = RUN_FILES[table]
+        return [str((folder / name).resolve()) for folder, record in done.items() if name in record.files]
+
+    def _rescored_files(self, folders: Iterable[Path]) -> list[str]:
+        paths = [path for folder in folders for path in sorted(folder.glob(RESCORED.format(metric="*")))]
         whole = [path for path in paths if _ends_as_parquet(path)]
         self.problems += [f"{path} is damaged and was left out; score it again" for path in paths if path not in whole]
         return [str(path.resolve()) for path in whole]
 
-    def _truth_files(self, name: str) -> list[str]:
+    def _truth_files(self, table: str) -> list[str]:
         keys = {t.truth_key for r in self.records.values() if r.status == "ok" for t in r.test}
-        paths = [self.layout.truth_folder(key) / f"{name}.parquet" for key in sorted(keys)]
+        folders = [self.layout.truth_folder(key) for key in sorted(keys)]
+        if table in TABLES:
+            folders = [f for f in folders if not (f.is_dir() and self._index.covers(f, look(f)))]
+        paths = [folder / TRUTH_FILES[table] for folder in folders]
         whole = [str(path.resolve()) for path in paths if _ends_as_parquet(path)]
         if len(whole) < len(paths):
-            self.problems.append(f"{len(paths) - len(whole)} {name}.parquet below {self.layout.truth} are damaged")
+            damaged = len(paths) - len(whole)
+            self.problems.append(f"{damaged} {TRUTH_FILES[table]} below {self.layout.truth} are damaged")
         return whole
 
 
@@ -243,13 +259,6 @@ def _run_row(folder: Path, record: RunRecord) -> dict[str, Any]:
         "traceback": failure and failure.traceback,
         "folder": str(folder),
     }
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _ends_as_parquet(path: Path) -> bool:

@@ -8,6 +8,9 @@ import pyarrow as pa
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 
+MARKS = ("hvg50", "heg50", "marker")
+"""Columns of ``var`` that mark genes of a panel."""
+
 _MOMENTS = [
     ("n", pa.int64()),
     ("mean_true", pa.float64()),
@@ -16,12 +19,12 @@ _MOMENTS = [
     ("ss_pred", pa.float64()),
     ("cross", pa.float64()),
     ("sum_abs", pa.float64()),
-    ("hvg50", pa.bool_()),
-    ("heg50", pa.bool_()),
+    *((name, pa.bool_()) for name in MARKS),
 ]
 
 MOMENTS = pa.schema([("run_id", NAME), ("split", NAME), ("slide", NAME), ("gene", NAME), *_MOMENTS])
-"""One row per split, slide and gene; `hvg50` and `heg50` mark panel genes chosen on training spots."""
+"""One row per split, slide and gene; `hvg50` and `heg50` mark panel genes chosen on training spots, `marker`
+known marker genes (null where the protocol marks none, absent in the oldest stores)."""
 
 METRICS = pa.schema(
     [
@@ -77,6 +80,12 @@ SPOTS = pa.schema(
 
 SLIDE_INFO = "stbench.slide_info"
 """Key of the slide's `SlideInfo`, as JSON, in the metadata of ``spots.parquet``; absent in the oldest stores."""
+
+GENE_SYMBOLS = "stbench.gene_symbols"
+"""Key, in the same place, of the symbols of the panel's genes, a JSON object; genes named by their symbol have none."""
+
+SOURCE = "source"
+"""Column of the index: number of the folder that a row is from."""
 
 REFERENCES = pa.schema([("truth_key", NAME), ("reference", NAME), ("slide", NAME), ("gene", NAME), *_MOMENTS])
 """Moments of references computed from the truth; drawn as a line, never ranked."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stbench.store.index import Index, changed_since
 from stbench.store.layout import RESCORED, Layout
 from stbench.store.reader import Store
 from stbench.store.record import RunRecord
@@ -21,6 +22,8 @@ class Verification:
     finished: int = 0
     problems: list[str] = field(default_factory=list)
     debris: list[Path] = field(default_factory=list)
+    unindexed: int = 0
+    """Runs that were added, changed or removed since the store was compacted; 0 if it never was."""
 
 
 def verify(root: Path) -> Verification:
@@ -28,7 +31,7 @@ def verify(root: Path) -> Verification:
 
     A run under way, or killed before it committed, is debris in ``.staging``: it counts for nothing and is no damage.
     """
-    store = Store(root)
+    store = Store(root, use_index=False)
     found = Verification(runs=len(store.records), problems=store.problems)
     truths: set[str] = set()
     for folder, record in store.records.items():
@@ -44,6 +47,11 @@ def verify(root: Path) -> Verification:
         for folder in sorted(store.layout.runs.glob("*/*/*/*"))
         if folder.is_dir() and not (folder / "run.json").exists()
     ]
+    index = Index.newest(store.layout)
+    if index.problem:
+        found.problems.append(index.problem)
+    if index.folder:
+        found.unindexed = changed_since(index, store.records)
     if store.layout.staging.is_dir():
         found.debris = sorted(store.layout.staging.iterdir())
     return found

@@ -158,9 +158,10 @@ def moments_table(
     moments: Moments,
     marks: Mapping[str, NDArray[np.bool_]],
 ) -> pa.Table:
-    """Rows of one slide in a table of moments."""
+    """Rows of one slide in a table of moments; `marks` need not have ``marker``."""
     columns: dict[str, Any] = {name: _constant(text, len(genes)) for name, text in constants.items()}
-    columns |= {"gene": pa.array(genes).dictionary_encode()} | vars(moments) | dict(marks)
+    unmarked = {"marker": pa.nulls(len(genes), pa.bool_())}
+    columns |= {"gene": pa.array(genes).dictionary_encode()} | vars(moments) | unmarked | dict(marks)
     return pa.Table.from_arrays([pa.array(columns[f.name], f.type) for f in shape], schema=shape)
 
 

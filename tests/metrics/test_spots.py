@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
+from sklearn.metrics import r2_score
 
 from stbench.metrics import Scores, Undefined
-from stbench.metrics.spots import pcc_spot
+from stbench.metrics.spots import pcc_spot, r2_spot
 from stbench.slides import Slide
 from stbench.testing import toy_slides
 
@@ -56,6 +57,17 @@ def test_each_reason(slide: Slide) -> None:
     assert np.isfinite(scores.values).all()
 
 
+def test_r2_is_scikit_learns_for_each_spot(slide: Slide) -> None:
+    truth, prediction, measured = slide.target.copy(), noisy(slide), slide.measured.copy()
+    truth[0], prediction[1], measured[2, 1:] = 2.0, 0.1, False
+
+    scores = r2_spot(truth, prediction, measured, slide)
+
+    assert scores.reasons[:4] == (Undefined.CONSTANT_TRUTH, None, Undefined.TOO_FEW, None)
+    for spot in (1, *range(3, 30)):
+        assert scores.values[spot] == pytest.approx(r2_score(truth[spot], prediction[spot]), abs=1e-6)
+
+
 def scores(*entries: float | Undefined) -> Scores:
     reasons = tuple(e if isinstance(e, Undefined) else None for e in entries)
     values = np.array([np.nan if isinstance(e, Undefined) else e for e in entries], float)
@@ -79,4 +91,7 @@ def test_reasons_are_the_words_that_are_stored() -> None:
         "constant_prediction",
         "too_few",
         "not_streamable",
+        "negative_truth",
+        "no_labels",
+        "no_grid",
     ]

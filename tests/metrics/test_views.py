@@ -103,7 +103,7 @@ CASES = {
 
 def marks(case: str) -> Mapping[str, np.ndarray]:
     rng = np.random.default_rng(len(case))
-    return {"hvg50": rng.random(N_GENES) < 0.5, "heg50": rng.random(N_GENES) < 0.3}
+    return {"hvg50": rng.random(N_GENES) < 0.5, "heg50": rng.random(N_GENES) < 0.3, "marker": rng.random(N_GENES) < 0.4}
 
 
 def commit(root: Path, case: str, slides: Mapping[str, Scored], run_id: str = "") -> RunRecord:
@@ -271,6 +271,40 @@ def test_only_the_newest_run_of_a_cell_counts(tmp_path: Path) -> None:
     (row,) = store.query("SELECT run_id, value FROM slide_scores WHERE slide = 'A1' AND metric = 'pcc'").to_pylist()
     assert row["run_id"] == "run-2"
     assert row["value"] == pytest.approx(derived.pcc(newer["A1"].moments, marks("same-cell")))
+
+
+def test_sepals_forms_over_all_entries_of_both_slides(fold_scores: Mapping) -> None:
+    slides = CASES["odd-2"].values()
+    truth, prediction, measured = (
+        np.concatenate([getattr(s, what) for s in slides]) for what in ("truth", "prediction", "measured")
+    )
+    error = (truth.astype(float) - prediction)[measured]
+    r2 = []
+    for g in range(N_GENES):
+        y, p = (a[measured[:, g], g].astype(float) for a in (truth, prediction))
+        if len(y) >= 2 and np.ptp(y) > 0:
+            r2.append(1 - ((y - p) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+
+    assert fold_scores["odd-2", "mse_pooled"] == pytest.approx((error**2).mean(), rel=1e-9)
+    assert fold_scores["odd-2", "mae_pooled"] == pytest.approx(np.abs(error).mean(), rel=1e-9)
+    assert fold_scores["odd-2", "r2_pooled"] == pytest.approx(np.mean(r2), rel=1e-9)
+
+
+def test_the_top_50_of_the_test_among_more(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = {"B1": (rng.normal(0, 1, (30, 80)) * (1 + np.arange(80) // 4) + rng.normal(0, 9, 80)).astype(np.float32)}
+    truth["B1"][:, 10:50] = truth["B1"][:, 9:10]  # ties at the 50th place
+    predicted = {"B1": (truth["B1"] + rng.normal(0, 9, (30, 80))).astype(np.float32)}
+    commit_run(tmp_path / "store", make_cell("B"), "run-1", truth, predicted)
+
+    rows = Store(tmp_path / "store").query("SELECT metric, value FROM slide_scores").to_pylist()
+    found = {row["metric"]: row["value"] for row in rows}
+
+    m = gene_moments(truth["B1"], predicted["B1"], np.ones((30, 80), bool))
+    for metric in ("pcc_hvg50_test", "pcc_heg50_test"):
+        assert found[metric] == pytest.approx(getattr(derived, metric)(m, {}), rel=1e-9)
+        assert found[metric] != pytest.approx(found["pcc"], abs=1e-3)
+    assert "pcc_markers" not in found  # no protocol marked any
 
 
 def slow_gene_scores(scored: Scored) -> Iterator[dict[str, float]]:

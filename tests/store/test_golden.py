@@ -6,9 +6,12 @@ store of its own.
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from handmade import commit_failure, commit_run, make_cell
 
@@ -77,6 +80,26 @@ def test_the_leaderboard_has_not_moved(store: Store) -> None:
     assert (row["model"], row["n_units"], row["rank"], row["coverage"]) == ("method", 2, 1, 1.0)
     assert row["value"] == pytest.approx(0.9)
     assert row["references"] == {"neighbour-mean": pytest.approx(0.9)}
+
+
+def test_columns_that_came_later_are_null_in_it_and_stand_beside_newer_runs(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN, tmp_path / "store")
+    values = {"B1": TRUTH}
+    marks = commit_run(tmp_path / "store", make_cell("B", SLIDES, model="newer"), "run-4", values, {"B1": PREDICTED})
+    moments = pq.read_table(marks / "moments.parquet")
+    pq.write_table(moments.set_column(moments.schema.get_field_index("marker"), "marker", [[True, False]]),
+                   marks / "moments.parquet")  # fmt: skip
+    record = marks / "run.json"
+    size = (marks / "moments.parquet").stat().st_size
+    stated = json.loads(record.read_text())
+    stated["files"]["moments.parquet"] = size
+    record.write_text(json.dumps(stated))
+
+    store = Store(tmp_path / "store")
+    rows = store.query("SELECT model, value FROM slide_scores WHERE metric = 'pcc_markers'").to_pylist()
+
+    assert [(row["model"], row["value"]) for row in rows] == [("newer", pytest.approx(0.8))]
+    assert store.query("SELECT DISTINCT marker FROM moments WHERE model = 'method'").to_pylist() == [{"marker": None}]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,10 @@ CONSTANT = np.float32(0.1)
 """Not exact in binary: a mean over equal entries differs from them by rounding."""
 EXACT = np.float32(0.25)
 
+REGIONS = ("cortex", "medulla", "capsule")
+LOUD = 8.0
+"""What a region adds to its own genes: expression tells regions apart beyond doubt."""
+
 Array = NDArray[np.float32]
 
 
@@ -28,9 +33,9 @@ class Case:
     truth, prediction, measured
         (spots, genes).
     slide
-        The test slide without expression.
+        The test slide without expression, with region labels.
     marks
-        ``hvg50`` and ``heg50``, (genes,) bool each.
+        ``hvg50``, ``heg50`` and ``marker``, (genes,) bool each.
     """
 
     truth: Array
@@ -58,6 +63,13 @@ class Case:
         """Return the case with another prediction."""
         return replace(self, prediction=np.broadcast_to(prediction, self.shape).astype(np.float32))
 
+    @property
+    def digest(self) -> str:
+        """Hash of all that a metric is given."""
+        spots = self.slide.adata.obs.to_csv(), self.slide.centers_px.tobytes(), repr(self.slide.info)
+        values = [a.tobytes() for a in (self.truth, self.prediction, self.measured)]
+        return hashlib.sha256(repr((self.shape, spots, values)).encode()).hexdigest()
+
     def copied(self) -> Case:
         """Return the case with arrays of its own."""
         marks = {name: mark.copy() for name, mark in self.marks.items()}
@@ -65,13 +77,25 @@ class Case:
         return Case(self.truth.copy(), self.prediction.copy(), self.measured.copy(), slide, marks)
 
 
+def regions(spots: int) -> NDArray[np.object_]:
+    """Label of each spot, in runs of three; one is undetermined, one is missing."""
+    labels = np.array(REGIONS, object)[np.arange(spots) // 3 % len(REGIONS)]
+    labels[5:6], labels[17:18] = "undetermined", None
+    return labels
+
+
 def ordinary(slide: Slide, spots: int = SPOTS, genes: int = 12) -> Case:
-    """Return a case with a prediction that is neither perfect nor useless, everything measured."""
+    """Return a case with a prediction that is neither perfect nor useless, everything measured.
+
+    A third of the genes belongs to each region; elsewhere they are low, and often zero.
+    """
     rng = np.random.default_rng((spots, genes))
-    truth = rng.gamma(2.0, rng.uniform(0.2, 1.5, genes), (spots, genes)).astype(np.float32)
+    low = rng.gamma(2.0, rng.uniform(0.2, 1.5, genes), (spots, genes)) * (rng.uniform(size=(spots, genes)) > 0.3)
+    own = np.arange(spots)[:, None] // 3 % len(REGIONS) == np.arange(genes) % len(REGIONS)
+    truth = (low + LOUD * own).astype(np.float32)
     prediction = (0.6 * truth + rng.gamma(1.0, 0.5, truth.shape)).astype(np.float32)
     nth = np.arange(genes)
-    marks = {"hvg50": nth <= genes // 2, "heg50": nth >= genes // 2}
+    marks = {"hvg50": nth <= genes // 2, "heg50": nth >= genes // 2, "marker": nth % 2 == 0}
     return Case(truth, prediction, np.ones(truth.shape, bool), slide.subset(np.arange(spots)), marks)
 
 
@@ -112,4 +136,17 @@ def nearly_empty(slide: Slide) -> dict[str, Case]:
         "a gene that was never measured": replace(case, measured=np.broadcast_to(~gene, case.shape).copy()),
         "a spot where nothing was measured": replace(case, measured=np.broadcast_to(~spot[:, None], case.shape).copy()),
         "nothing measured": replace(case, measured=np.zeros(case.shape, bool)),
+        "a slide without region labels": replace(case, slide=case.slide.without_expression()),
+        "a slide of one region": replace(case, slide=_of_one_region(case.slide)),
+        "a slide without a grid": replace(case, slide=_without_grid(case.slide)),
     }
+
+
+def _of_one_region(slide: Slide) -> Slide:
+    one = slide.without_expression()
+    one.adata.obs["region"] = REGIONS[0]
+    return one
+
+
+def _without_grid(slide: Slide) -> Slide:
+    return Slide(slide.adata, replace(slide.info, grid="none"), slide.source, slide.rows)

@@ -107,7 +107,7 @@ def constants(subject: MetricSubject) -> None:
 
 @checks.add("small sections and genes of other panels leave nothing to compute from", needs=VALUES)
 def little_measured(subject: MetricSubject) -> None:
-    """One spot, one gene, a gene or spot never measured, nothing at all: a finite value, or a reason."""
+    """One spot, one gene, nothing measured, no region labels, no grid: a finite value, or a reason."""
     for what, case in nearly_empty(subject.slide).items():
         _require_valid(subject, subject.score(case, what), what)
 
