@@ -9,7 +9,7 @@ import pytest
 from handmade import SLIDES, commit_failure, commit_run, make_cell, random_slides, slide_pcc
 from scipy import stats
 
-from stbench.registry import discover
+from stbench.registry import ModelSpec, Published, Registered, Registry, discover
 from stbench.report.leaderboard import Leaderboard, leaderboard
 from stbench.report.leaderboard_table import print_leaderboard
 from stbench.store import Store
@@ -160,7 +160,7 @@ def test_every_metric_is_a_row(root: Path) -> None:
     rows = leaderboard(Store(root), discover()).rows
 
     stored = {r.spec.name for r in discover().all("metric") if r.spec.derived}
-    assert {row["metric"] for row in rows} == stored
+    assert {row["metric"] for row in rows} == stored - {"pcc_markers"}  # these genes name no markers
 
 
 def test_parameter_sets_are_variants_of_their_own(root: Path) -> None:
@@ -273,7 +273,60 @@ def test_a_reduction_that_ranks_differently_is_said(root: Path) -> None:
 
     found = leaderboard(Store(root), discover())
 
-    assert "hand under stbench-v1: pcc_median ranks the models differently from pcc" in found.notes
+    said = "hand under stbench-v1: pcc_median ranks the models differently from pcc (Kendall's tau -1.00)"
+    assert said in found.notes
+
+
+def test_a_predictor_of_slide_means_is_caught(root: Path) -> None:
+    """Pooled over two slides of different level it looks good; inside a slide it says nothing."""
+    level = {"A1": 0.0, "A2": 8.0, "B1": 0.0, "C1": 0.0}
+    truth = {s: TRUTH[s] + level[s] for s in SLIDES}
+    flat = {s: np.broadcast_to(t.mean(0), t.shape).astype(np.float32) for s, t in truth.items()}
+    commit_run(root, make_cell("A", model="levels"), "run-A", truth, {s: flat[s] for s in ("A1", "A2")})
+
+    found = leaderboard(Store(root), discover())
+
+    values = {row["metric"]: row["value"] for row in found.rows}
+    assert values["pcc_pooled"] > 0.9
+    assert values["pcc"] == 0
+    assert any("levels has pcc_pooled 0.9" in note and "tells slides apart" in note for note in found.notes)
+
+
+def test_models_that_cannot_be_told_from_the_best_are_in_its_band(root: Path) -> None:
+    for model, noise in (("best", 0.30), ("close", 0.31), ("poor", 4.0)):
+        commit_model(root, model, {s: near(TRUTH[s], noise, len(model) + i) for i, s in enumerate(SLIDES)})
+
+    rows = board(root, "mse")
+
+    assert {m: row["tied_with_best"] for m, row in rows.items()} == {"best": True, "close": True, "poor": False}
+    assert rows["poor"]["p_holm"] < 0.05
+
+
+def test_published_numbers_stand_beside_reproduced_ones(root: Path) -> None:
+    commit_model(root, "method", TRUTH)
+    number = Published(dataset="hand", protocol="stbench-v1", metric="pcc", value=0.9, where="Table 2")
+    spec = ModelSpec(name="method", factory="a.b:C", params="a.b:P", published=(number,))
+    registry = discover()
+    stated = Registry(registry.plugins, {**registry.specs, "model": [Registered(spec, "hand-made", "1")]})
+
+    rows = {row["metric"]: row for row in leaderboard(Store(root), stated).rows}
+
+    assert (rows["pcc"]["published"], rows["pcc"]["published_where"]) == (0.9, "Table 2")
+    assert rows["pcc"]["difference"] == pytest.approx(0.1)
+    assert rows["mse"]["published"] is None
+
+
+def test_a_mean_rank_is_over_tasks_that_all_models_have(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for dataset, noises in (("hand", (0.1, 1.0)), ("elsewhere", (0.2, 2.0))):
+        for model, noise in zip(("one", "two"), noises, strict=True):
+            predicted = {s: near(TRUTH[s], noise) for s in SLIDES}
+            commit_model(root, model, predicted, run=dataset, dataset=dataset)
+
+    print_leaderboard(leaderboard(Store(root), discover()), {"stbench-v1": "pcc"}, "markdown")
+
+    printed = capsys.readouterr().out
+    assert "mean rank over 2 tasks" in printed
+    assert "| one   | 1.00      |" in printed
 
 
 def test_identical_models_do_not_disagree(root: Path) -> None:
