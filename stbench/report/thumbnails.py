@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stbench.report.overview import overview
 from stbench.slides import Slide
 
 SIDE = 700
@@ -29,13 +30,10 @@ def contact_sheet(slides: Sequence[Slide], path: Path) -> None:
 
 def _thumbnail(slide: Slide):  # type: ignore[no-untyped-def]
     from matplotlib import colormaps
-    from PIL import Image, ImageDraw
+    from PIL import ImageDraw
 
     image = slide.image
-    level = max(i for i, d in enumerate(image.downsamples) if max(image.size) / d >= SIDE or i == 0)
-    width, height = (round(s / image.downsamples[level]) for s in image.size)
-    picture = Image.fromarray(image.read(0, 0, width, height, level))
-    picture.thumbnail((SIDE, SIDE))
+    picture = overview(image, SIDE)
     scale = picture.width / image.size[0]
     draw = ImageDraw.Draw(picture)
     counts = np.asarray(slide.adata.X.sum(axis=1)).ravel()

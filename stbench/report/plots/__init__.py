@@ -1,0 +1,1 @@
+"""Figures for papers: matplotlib, vector where possible, the page's colours."""

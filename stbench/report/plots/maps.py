@@ -1,0 +1,104 @@
+"""Figures of tissue: truth and predictions of genes, regions beside labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stbench.report.overview import Box, overview, spot_radius_px
+from stbench.report.palette import EXPRESSION, category_colour
+from stbench.report.plots.style import WIDTH_MM, figure, without_axes
+from stbench.report.region_maps import region_codes, region_map
+from stbench.report.sections import Section
+from stbench.slides.regions import SlideImage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+IMAGE_PX = 1200
+OUTLIERS = (1, 99)
+"""Percentiles of truth and predictions together between which a gene's colours run."""
+
+
+def gene_maps(section: Section, genes: Sequence[str], names: Mapping[str, str], image: SlideImage | None) -> Figure:
+    """A row per gene: the image, the truth, and what each model predicted, on one colour scale.
+
+    Parameters
+    ----------
+    names
+        What to call each variant drawn.
+    image
+        The section's H&E image, if it is here.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    box = Box.around(section.centers_px, spot_radius_px(section.info, section.centers_px))
+    picture = None if image is None else overview(image, IMAGE_PX, box)
+    columns = (picture is not None) + 1 + len(names)
+    height = len(genes) * (WIDTH_MM - 15) / columns * box.height / box.width + 8 * len(genes)
+    drawn, grid = figure(height, len(genes), columns, squeeze=False)
+    for row, gene in zip(grid, genes, strict=True):
+        i = section.genes.index(gene)
+        layers = {"truth": section.truth[:, i]} | {names[key]: section.predictions[key][:, i] for key in names}
+        r = {names[key]: section.gene_pcc(key)[i] for key in names}
+        norm = Normalize(*np.nanpercentile(np.concatenate(list(layers.values())), OUTLIERS))
+        axes = list(row)
+        if picture is not None:
+            without_axes(axes[0])
+            axes[0].imshow(np.asarray(picture), extent=(box.left, box.left + box.width, box.top + box.height, box.top))
+            axes[0].set_title("H&E")
+            del axes[0]
+        colours = ScalarMappable(norm, EXPRESSION)
+        for own, (title, values) in zip(axes, layers.items(), strict=True):
+            _spots(own, section, box, colours.to_rgba(values), np.isfinite(values))
+            own.set_title(f"{title}, r {r[title]:.2f}" if title in r else f"{gene}: {title}")
+        drawn.colorbar(colours, ax=list(row), shrink=0.8, aspect=25, pad=0.01)
+    return drawn
+
+
+def regions(section: Section, labels: Sequence[str], names: Mapping[str, str]) -> Figure:
+    """Annotated regions, clusters of the measured expression, and clusters of each prediction, with their ARI."""
+    from matplotlib.lines import Line2D
+
+    box = Box.around(section.centers_px, spot_radius_px(section.info, section.centers_px))
+    panels: list[tuple[str, NDArray[np.int64]]] = [("annotation", region_codes(section, list(labels)))]
+    for title, values in {"measured": section.truth, **{names[key]: section.predictions[key] for key in names}}.items():
+        if found := region_map(section, list(labels), values):
+            panels.append((f"{title}, ARI {found.ari:.2f}", found.codes))
+    drawn, grid = figure(WIDTH_MM / len(panels) * box.height / box.width + 18, 1, len(panels), squeeze=False)
+    palette = np.array([_rgba(i) for i in range(len(labels))])
+    for axes, (title, codes) in zip(grid[0], panels, strict=True):
+        _spots(axes, section, box, palette[codes], codes >= 0)
+        axes.set_title(title)
+    marks = [
+        Line2D([], [], marker="o", linestyle="", markersize=4, color=category_colour(i), label=label)
+        for i, label in enumerate(labels)
+    ]
+    drawn.legend(handles=marks, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, fontsize=7)
+    return drawn
+
+
+def _spots(axes: Axes, section: Section, box: Box, colours: NDArray[Any], shown: NDArray[np.bool_]) -> None:
+    from matplotlib.collections import EllipseCollection
+
+    size = 2 * spot_radius_px(section.info, section.centers_px)
+    widths = np.full(int(shown.sum()), size)
+    axes.add_collection(
+        EllipseCollection(
+            widths, widths, np.zeros_like(widths), units="xy", offsets=section.centers_px[shown],
+            offset_transform=axes.transData, facecolors=colours[shown], linewidth=0,
+        )
+    )  # fmt: skip
+    axes.set(xlim=(box.left, box.left + box.width), ylim=(box.top + box.height, box.top))
+    without_axes(axes)
+
+
+def _rgba(index: int) -> tuple[float, float, float, float]:
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(category_colour(index))
