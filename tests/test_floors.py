@@ -29,9 +29,9 @@ FLOORS = {
     "testing": 3,  # what plugin authors import: made of floor 2
     "store": 4,
     "execution": 5,
-    "report": 5,
-    "cli": 6,
-    "__main__": 7,
+    "report": 6,  # reads back what execution stored
+    "cli": 7,
+    "__main__": 8,
 }
 
 

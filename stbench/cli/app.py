@@ -7,7 +7,25 @@ from typing import Annotated
 import typer
 
 from stbench import __version__
-from stbench.cli import data, info, leaderboard, ls, plugins, query, run, score, show, status, store, task
+from stbench.cli import (
+    compare,
+    data,
+    enrich,
+    info,
+    leaderboard,
+    ls,
+    plot,
+    plugins,
+    query,
+    report,
+    reproduce,
+    run,
+    score,
+    show,
+    status,
+    store,
+    task,
+)
 
 app = typer.Typer(
     name="stbench",
@@ -38,11 +56,16 @@ app.command("run")(run.run)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("task")(task.task)
 app.command("score")(score.score)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
+app.command("enrich")(enrich.enrich)
 app.command("status")(status.status)
 app.command("show")(show.show)
+app.command("reproduce")(reproduce.reproduce)
 app.command("query")(query.query)
 app.command("ls")(ls.ls)
 app.command("info")(info.info)
+app.add_typer(plot.app, name="plot")
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
 app.add_typer(plugins.app, name="plugins")

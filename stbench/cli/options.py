@@ -29,6 +29,17 @@ FormatOption = Annotated[Format, typer.Option("--format", help="Table for people
 DEFAULT_STORE = Path("stbench-store")
 
 
+def parse_device(text: str) -> str:
+    """A device as torch names it."""
+    import re
+
+    from stbench.errors import UsageError
+
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise UsageError(f"--device {text!r} is none of auto, cpu, cuda, cuda:0, mps")
+    return "cuda:0" if text == "cuda" else text
+
+
 def warn_of_broken_plugins() -> None:
     """One line per plugin that could not be used."""
     from stbench.registry import discover

@@ -13,6 +13,7 @@ from stbench.cli.options import (
     Format,
     FormatOption,
     StoreOption,
+    parse_device,
     warn_of_broken_plugins,
 )
 
@@ -73,7 +74,7 @@ def run(
         cache_dir=cache.root(),
         data_dir=data_dir,
         definitions_dir=definitions_folder(),
-        device=_device(device),
+        device=parse_device(device),
         jobs=jobs,
         keep=_keep(keep),
         timeout_s=parse_duration(timeout) if timeout else None,
@@ -105,16 +106,6 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
 
 def _keep(text: str) -> frozenset[str]:
     return frozenset(_one_of("--keep", k.strip(), ("predictions", "model")) for k in text.split(",") if k.strip())
-
-
-def _device(text: str) -> str:
-    import re
-
-    from stbench.errors import UsageError
-
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
-        raise UsageError(f"--device {text!r} is none of auto, cpu, cuda, cuda:0, mps")
-    return "cuda:0" if text == "cuda" else text
 
 
 def _require_weights(todo: list[Cell]) -> None:

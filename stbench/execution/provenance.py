@@ -23,7 +23,7 @@ PACKAGES = (
 
 @cache
 def environment() -> dict[str, Any]:
-    """Python, platform, package versions, git state of the working folder, and hardware."""
+    """Python, platform, package versions, git state of the working folder, hardware, threads of this process."""
     import psutil
 
     return {
@@ -31,7 +31,9 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "git": _git_state(),
+        "cpu": _cpu_name(),
         "cpu_count": os.cpu_count(),
+        "threads": _threads(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": _gpu_name(),
     }
@@ -87,6 +89,20 @@ def _git_state() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _cpu_name() -> str:
+    """The processor's model: numerical libraries choose their kernels by it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _threads() -> int | None:
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch else None
 
 
 def _gpu_name() -> str | None:

@@ -68,6 +68,12 @@ def resolve(
         yield Resolved(values, by_content, {n: sources.get(n, "default") for n in values}, named)
 
 
+def content_address(path: Path) -> str:
+    """What stands for a file in a cell's key: the hash of its content."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
 def _preset_for(spec: ModelSpec, dataset: str, asked: str | None) -> str:
     if asked is not None:
         if asked not in spec.presets:
@@ -99,7 +105,4 @@ def _validate(spec: ModelSpec, params_class: type[BaseModel], values: Mapping[st
 
 
 def _content(value: Any, dumped: Any) -> Any:
-    if isinstance(value, Path):
-        with value.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    return dumped
+    return content_address(value) if isinstance(value, Path) else dumped

@@ -40,6 +40,31 @@ def test_metrics_that_raise_or_return_nan_leave_the_others_alone(tmp_path, capsy
     assert "metric nan returned NaN" in said
 
 
+def test_metrics_that_share_a_function_are_computed_at_once(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    slide = toy_slides(tmp_path)[0]
+    slide.adata.obs["region"] = "stroma"
+    calls = []
+
+    def two_at_once(truth, prediction, measured, slide):
+        calls.append(list(slide.adata.obs["region"]))
+        return {name: Scores(np.array([value]), np.array([1]), (None,)) for name, value in (("one", 1.0), ("two", 2.0))}
+
+    def breaks(truth, prediction, measured, slide):
+        calls.append([])
+        raise ZeroDivisionError("no")
+
+    metrics = [(spec(name), two_at_once) for name in ("one", "two", "three")]
+    broken = [(spec(name), breaks) for name in ("bad", "worse")]
+    rows = metric_rows("run", slide, Predicted(slide.target), [*metrics, *broken])
+
+    assert [(row["metric"], row["value"]) for row in rows] == [("one", 1.0), ("two", 2.0)]
+    assert calls == [["stroma"] * slide.n_spots, []]
+    said = capsys.readouterr().err
+    assert "the function of metric three returned one, two, and not three" in said
+    assert "metric bad gives nothing" in said
+    assert "metric worse gives nothing" in said
+
+
 def test_a_model_cannot_change_what_its_validation_is_scored_on(toys) -> None:
     from stbench.execution import run_cell
     from stbench.store import Store

@@ -74,6 +74,8 @@ def test_the_environment_names_machine_and_software() -> None:
     assert found["cpu_count"] >= 1
     assert found["memory_gb"] > 0
     assert found["packages"]["numpy"]
+    assert found["cpu"]
+    assert {"threads", "gpu"} <= set(found)
 
 
 def test_what_a_third_party_may_do_unseen_is_unknown(toys: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
@@ -89,6 +90,20 @@ def test_the_metric_sees_what_it_sees_in_a_run(toys: Any) -> None:
     np.testing.assert_array_equal(now.neighbours("grid"), in_run.neighbours("grid"))
     assert now.adata.X is None
     assert now.adata.n_vars == 0
+
+
+def test_the_metric_sees_the_labels_that_were_stored(toys: Any) -> None:
+    run_cell(toys.cell("toy-good"), toys.options)
+    (spots,) = (toys.store / "truth").glob("*/spots.parquet")
+    table = pq.read_table(spots)
+    regions = ["stroma", None] * table.num_rows
+    column = pa.array(regions[: table.num_rows], pa.string())
+    pq.write_table(table.set_column(table.schema.get_field_index("region"), "region", column), spots)
+    SEEN.clear()
+
+    rescored(toys.store, (spec(), spearman))
+
+    assert list(SEEN[0].adata.obs["region"]) == regions[: table.num_rows]
 
 
 def test_scoring_again_replaces(toys: Any) -> None:

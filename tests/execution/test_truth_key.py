@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stbench.execution.truth import truth_key
+from stbench.execution.truth import keep_truth, truth_key
 from stbench.protocols import FittedProtocol
 from stbench.slides import Slide
+from stbench.store import Layout
+from stbench.store.slide_info import slide_info
+from stbench.store.symbols import gene_symbols
 from stbench.testing import toy_slides
 
 
@@ -60,3 +63,16 @@ def test_it_does_not_depend_on_where_things_lie(toys: Any, fitted: FittedProtoco
     here, there = (toy_slides(tmp_path / place, patients=1, spots=16, genes=4)[0] for place in ("here", "there"))
 
     assert truth_key(cell, fitted, here) == truth_key(cell, fitted, there)
+
+
+def test_symbols_are_kept_beside_the_slide_where_genes_are_named_otherwise(slide: Slide, tmp_path: Path) -> None:
+    var = slide.adata.var
+    var["hvg50"] = var["heg50"] = False
+    slide.adata.layers["measured"] = np.ones(slide.adata.shape, bool)
+
+    keep_truth(Layout(tmp_path).create(), "key", slide)
+
+    expected = {g: s for g, s in zip(var.index, var["symbol"], strict=True) if g != s}
+    assert expected
+    assert gene_symbols(Layout(tmp_path), ["key", "gone"]) == expected
+    assert slide_info(Layout(tmp_path), "key")["id"] == slide.info.id

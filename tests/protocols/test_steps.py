@@ -17,7 +17,7 @@ from stbench.datasets import DatasetContext
 from stbench.datasets.her2st import Her2st
 from stbench.errors import DataError
 from stbench.protocols import Protocol
-from stbench.protocols.steps import AnnotateGenes, DropMasked, FilterSpots, MoranPanel, NormalizeLog1p
+from stbench.protocols.steps import AnnotateGenes, DropMasked, FilterSpots, MarkGenes, MoranPanel, NormalizeLog1p
 from stbench.protocols.v1 import STBENCH_V1
 from stbench.slides import Slide, SlideInfo
 
@@ -249,6 +249,14 @@ def test_the_order_of_training_slides_does_not_change_the_panel() -> None:
     forwards, backwards = MoranPanel(n_genes=5).fit([first, second]), MoranPanel(n_genes=5).fit([second, first])
 
     assert forwards["genes"] == backwards["genes"]
+
+
+def test_known_markers_are_marked_by_id_or_symbol() -> None:
+    slide = AnnotateGenes().transform(normalised(section(1)), {})
+
+    marked = MarkGenes(("G03", "symbol G05", "elsewhere")).transform(slide, {})
+
+    assert list(marked.adata.var_names[marked.adata.var["marker"]]) == ["G03", "G05"]
 
 
 def test_every_step_of_the_headline_protocol_learns_from_training_slides_or_not_at_all() -> None:

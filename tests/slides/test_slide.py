@@ -75,6 +75,22 @@ def test_nothing_but_names_centres_and_array_positions_reaches_predict() -> None
     assert SECRET.encode() in pickle.dumps(slide.adata)  # the search would find it
 
 
+def test_metrics_see_the_labels_and_nothing_else_more() -> None:
+    slide = with_secrets()
+    slide.adata.obs["region"] = ["stroma"] * 6
+
+    seen = slide.without_expression(labels=True)
+
+    assert list(seen.adata.obs.columns) == ["array_row", "array_col", "region"]
+    assert list(seen.adata.obs["region"]) == ["stroma"] * 6
+    assert seen.adata.shape == (6, 0)
+    assert seen.adata.raw is None
+    content = pickle.dumps(seen.adata)
+    assert SECRET.encode() not in content
+    assert np.float32(7.25).tobytes() * 2 not in content
+    assert "region" not in seen.without_expression().adata.obs
+
+
 def test_what_predict_does_to_its_slide_stays_there() -> None:
     slide = with_secrets()
     seen = slide.without_expression()
