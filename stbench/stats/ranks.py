@@ -92,19 +92,23 @@ class Disagreement:
 
 
 def disagreement(first: Mapping[str, float], second: Mapping[str, float]) -> Disagreement:
-    """Compare the orders in which two scores (higher is better) put the models that both have."""
-    from scipy.stats import kendalltau
+    """Compare the orders in which two scores (higher is better) put the models that both have.
 
+    Notes
+    -----
+    τ_b = (concordant − discordant pairs) / √(pairs untied in one × pairs untied in the other) (Kendall 1945).
+    """
     names = [name for name in first if name in second]
     a, b = (_levels([scores[name] for name in names]) for scores in (first, second))
-    swapped = tuple(
-        (names[i], names[j])
-        for i in range(len(names))
-        for j in range(i + 1, len(names))
-        if (a[i] - a[j]) * (b[i] - b[j]) < 0
+    i, j = np.triu_indices(len(names), 1)
+    first_order, second_order = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])  # (pairs,)
+    agreement = first_order * second_order
+    untied = float(np.sqrt(np.abs(first_order).sum() * np.abs(second_order).sum()))
+    return Disagreement(
+        float(agreement.sum() / untied) if untied else None,
+        tuple((names[k], names[m]) for k, m in zip(i[agreement < 0], j[agreement < 0], strict=True)),
+        bool((a == b).all()),
     )
-    tau = kendalltau(a, b).statistic if len(names) > 1 else np.nan
-    return Disagreement(None if np.isnan(tau) else float(tau), swapped, bool((a == b).all()))
 
 
 def _levels(values: Sequence[float]) -> NDArray[np.int64]:

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +94,8 @@ class Index:
         """File with the rows of a table, if the index has it."""
         return str((self.folder / f"{TABLES[table]}.parquet").resolve()) if self.folder and table in TABLES else None
 
-    @cached_property
-    def _prefix(self) -> int:
-        return len(str(self.layout.root)) + 1
-
     def _name(self, folder: Path) -> str:
-        return str(folder)[self._prefix :].replace(os.sep, "/")
+        return os.path.relpath(folder, self.layout.root).replace(os.sep, "/")
 
 
 def changed_since(index: Index, runs: Iterable[Path]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -173,13 +174,21 @@ class Store:
         if table == "rescored_files":
             return self._rescored_files(done)
         name = RUN_FILES[table]
-        return [str((folder / name).resolve()) for folder, record in done.items() if name in record.files]
+        return [self._absolute(folder / name) for folder, record in done.items() if name in record.files]
+
+    def _absolute(self, path: Path) -> str:
+        """A path below the store as DuckDB wants it; resolving each of thousands takes a second."""
+        return os.path.join(self._resolved, os.path.relpath(path, self.layout.root))
+
+    @cached_property
+    def _resolved(self) -> str:
+        return str(self.layout.root.resolve())
 
     def _rescored_files(self, folders: Iterable[Path]) -> list[str]:
         paths = [path for folder in folders for path in sorted(folder.glob(RESCORED.format(metric="*")))]
         whole = [path for path in paths if _ends_as_parquet(path)]
         self.problems += [f"{path} is damaged and was left out; score it again" for path in paths if path not in whole]
-        return [str(path.resolve()) for path in whole]
+        return [self._absolute(path) for path in whole]
 
     def _truth_files(self, table: str) -> list[str]:
         keys = {t.truth_key for r in self.records.values() if r.status == "ok" for t in r.test}
@@ -187,7 +196,7 @@ class Store:
         if table in TABLES:
             folders = [f for f in folders if not (f.is_dir() and self._index.covers(f, look(f)))]
         paths = [folder / TRUTH_FILES[table] for folder in folders]
-        whole = [str(path.resolve()) for path in paths if _ends_as_parquet(path)]
+        whole = [self._absolute(path) for path in paths if _ends_as_parquet(path)]
         if len(whole) < len(paths):
             damaged = len(paths) - len(whole)
             self.problems.append(f"{damaged} {TRUTH_FILES[table]} below {self.layout.truth} are damaged")

@@ -59,3 +59,13 @@ def test_equal_orders_agree_and_ties_are_no_swap() -> None:
     assert disagreement({"a": 1, "b": 2}, {"a": 10, "b": 20}).same
     tied = disagreement({"a": 1, "b": 2}, {"a": 1, "b": 1})
     assert (tied.swapped, tied.tau, tied.same) == ((), None, False)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=9))
+def test_tau_is_scipys(pairs: list[tuple[int, int]]) -> None:
+    first, second = ({str(i): float(pair[k]) for i, pair in enumerate(pairs)} for k in (0, 1))
+
+    expected = stats.kendalltau(list(first.values()), list(second.values())).statistic
+
+    found = disagreement(first, second).tau
+    assert found == (None if np.isnan(expected) else pytest.approx(expected))

@@ -231,3 +231,21 @@ def test_the_command_and_what_verify_says(root: Path) -> None:
 def test_an_absent_store_stays_absent(tmp_path: Path) -> None:
     assert compact(tmp_path / "none") == compaction.Compaction(0, 0, written=False)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_store_reads_alike_however_its_folder_is_spelt(
+    compacted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = random_slides(1)
+    commit_run(tmp_path / "store", make_cell("B"), "run-1", values, {"B1": values["B1"]})
+    if compacted:
+        compact(tmp_path / "store")
+    monkeypatch.chdir(tmp_path / "store")
+    sql = "SELECT slide, metric, value FROM slide_scores ORDER BY ALL"
+
+    spellings = (tmp_path / "store", Path("."), Path("../store"), tmp_path / "store" / ".." / "store")
+    found = [Store(root).query(sql).to_pylist() for root in spellings]
+
+    assert found[0]
+    assert all(rows == found[0] for rows in found)

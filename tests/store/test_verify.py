@@ -197,6 +197,7 @@ def test_json_says_the_same(damaged: bool, root: Path) -> None:
         "finished": 2,
         "problems": [f"{root / 'truth' / 'truth-B1' / 'spots.parquet'} is missing"] if damaged else [],
         "debris": [str(root / ".staging" / "run-X")],
+        "unindexed": 0,
     }
 
 
