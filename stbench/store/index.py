@@ -95,7 +95,7 @@ class Index:
         return str((self.folder / f"{TABLES[table]}.parquet").resolve()) if self.folder and table in TABLES else None
 
     def _name(self, folder: Path) -> str:
-        return os.path.relpath(folder, self.layout.root).replace(os.sep, "/")
+        return self.layout.inside(folder).replace(os.sep, "/")
 
 
 def changed_since(index: Index, runs: Iterable[Path]) -> int:

@@ -59,6 +59,11 @@ class Layout:
         """Final folder of one run."""
         return self.runs / dataset / protocol / model / f"{cell_key}-{run_id}"
 
+    def inside(self, path: Path) -> str:
+        """Name of a path inside the store, whatever the store's own path looks like."""
+        text, prefix = str(path), f"{self.root}{os.sep}"
+        return text[len(prefix) :] if text.startswith(prefix) else text  # a store called "." adds nothing in front
+
     def truth_folder(self, truth_key: str) -> Path:
         """Final folder of one slide target."""
         return self.truth / truth_key

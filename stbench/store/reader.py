@@ -178,7 +178,7 @@ class Store:
 
     def _absolute(self, path: Path) -> str:
         """A path below the store as DuckDB wants it; resolving each of thousands takes a second."""
-        return os.path.join(self._resolved, os.path.relpath(path, self.layout.root))
+        return os.path.join(self._resolved, self.layout.inside(path))
 
     @cached_property
     def _resolved(self) -> str:
