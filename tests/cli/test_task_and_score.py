@@ -24,7 +24,7 @@ STBENCH_API = "1"
 @hookimpl
 def stbench_metrics():
     return [
-        MetricSpec(name="spearman", factory="spearman_of_genes:spearman", level="gene"),
+        MetricSpec(name="toy-rank", factory="spearman_of_genes:spearman", level="gene"),
         MetricSpec(name="broken", factory="spearman_of_genes:broken", level="slide"),
     ]
 """
@@ -224,12 +224,12 @@ def test_a_new_metric_is_that_of_a_run_that_had_it(stbench: Any, with_metric: An
     run = ("run", "-m", "toy-good", *TASK)
     assert with_metric(*run, store=tmp_path / "store").returncode == 0
 
-    done = with_metric("score", "--run", "all", "--metrics", "spearman", store=store)
+    done = with_metric("score", "--run", "all", "--metrics", "toy-rank", store=store)
 
     assert done.returncode == 0, done.stderr
-    assert "have spearman now, 1 skipped" in done.stdout
+    assert "have toy-rank now, 1 skipped" in done.stdout
     assert "its status is failed" in done.stderr
-    mine, theirs = (board(with_metric, where, "toy-good")["spearman"] for where in (store, tmp_path / "store"))
+    mine, theirs = (board(with_metric, where, "toy-good")["toy-rank"] for where in (store, tmp_path / "store"))
     assert mine["rank"] == 1
     for name in ("value", "ci_low", "ci_high", "n_units", "coverage"):
         assert mine[name] == pytest.approx(theirs[name], rel=1e-12)
@@ -237,7 +237,7 @@ def test_a_new_metric_is_that_of_a_run_that_had_it(stbench: Any, with_metric: An
 
 
 def test_no_model_is_imported_to_score_again(with_metric: Any, store: Path) -> None:
-    arguments = with_metric.command(["score", "--run", "all", "--metrics", "spearman"], store)[1:]
+    arguments = with_metric.command(["score", "--run", "all", "--metrics", "toy-rank"], store)[1:]
     command = [sys.executable, "-X", "importtime", *arguments]
 
     done = subprocess.run(command, env=with_metric.env, capture_output=True, text=True, check=False, timeout=120)

@@ -82,7 +82,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Inst
 
 
 OWN_TESTS = [
-    pytest.param(name, marks=[pytest.mark.slow] if name == "scaf-wrapped" else [])  # the same kit once more
+    # half a minute each; tests/test_docs.py has a rendered model checked too
+    pytest.param(name, marks=[pytest.mark.slow] if PROJECTS[name] == "model" else [])
     for name in PROJECTS
 ]
 

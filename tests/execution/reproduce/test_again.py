@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,24 @@ import pytest
 from stbench.datasets import DatasetContext
 from stbench.errors import UsageError
 from stbench.execution import run_cell
+from stbench.execution.local import THREAD_VARIABLES
 from stbench.execution.reproduce import refuse_if_impossible, run_again
 from stbench.execution.reproduce.again import COMPUTED, device_like, without_results
 
 
-def test_the_new_run_has_the_cell_the_threads_and_what_was_kept_of_the_first(toys: Any, tmp_path: Path) -> None:
+@pytest.fixture
+def fresh_fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a command of its own: what earlier tests told the server about threads is forgotten."""
+    for variable in THREAD_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    forkserver._forkserver._stop()
+    yield
+    forkserver._forkserver._stop()
+
+
+def test_the_new_run_has_the_cell_the_threads_and_what_was_kept_of_the_first(
+    toys: Any, tmp_path: Path, fresh_fork_server: None
+) -> None:
     record = run_cell(toys.cell("toy-good"), toys.options)
     options = toys.options.model_copy(update={"store": tmp_path / "again"})
     record.environment |= {"threads": 1}
