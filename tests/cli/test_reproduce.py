@@ -100,6 +100,7 @@ def test_the_new_run_is_kept_where_it_is_asked_for(stbench: Any, store: Path, tm
     assert "is the store of the run" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["toy-fit-error", "toy-exits"])
 def test_a_failure_that_fails_alike_is_reproduced(model: str, stbench: Any, store: Path) -> None:
     code, said = reproduce(stbench, store, model)
@@ -108,6 +109,7 @@ def test_a_failure_that_fails_alike_is_reproduced(model: str, stbench: Any, stor
     assert (said["environment"] is None) == (model == "toy-exits")
 
 
+@pytest.mark.slow
 def test_a_model_whose_file_changed_differs_in_what_it_predicts(theirs: Any, tmp_path: Path) -> None:
     stbench, folder = theirs
     store = tmp_path / "store"
@@ -124,6 +126,7 @@ def test_a_model_whose_file_changed_differs_in_what_it_predicts(theirs: Any, tmp
     assert "600 of 600 values differ" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_source_of_an_editable_plugin_is_named(theirs: Any, tmp_path: Path) -> None:
     stbench, folder = theirs
     package = folder / "their_package"
@@ -145,6 +148,7 @@ def test_the_source_of_an_editable_plugin_is_named(theirs: Any, tmp_path: Path) 
     assert [change["what"] for change in said["code"]] == ["theirs: source"]
 
 
+@pytest.mark.slow
 def test_a_parameter_file_that_changed_or_went_cannot_be_reproduced(theirs: Any, tmp_path: Path) -> None:
     stbench, _ = theirs
     store, weights = tmp_path / "store", tmp_path / "weights.bin"
@@ -161,6 +165,7 @@ def test_a_parameter_file_that_changed_or_went_cannot_be_reproduced(theirs: Any,
     assert "Traceback" not in gone[1]["error"]
 
 
+@pytest.mark.slow
 def test_data_that_changed_are_said_and_nothing_is_run(stbench: Any, tmp_path: Path) -> None:
     own = replace(stbench, env=stbench.env | {"STBENCH_CACHE": str(tmp_path / "cache")})
     store = tmp_path / "store"
