@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
@@ -56,14 +56,15 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
     KeyboardInterrupt
         After the cells under way were stopped and recorded as interrupted.
     """
-    context = _context(options)
+    threads = threads_of(options)
+    context = _context(threads)
     waiting = iter(tasks)
     running: list[_Running] = []
     stopping = False
     try:
         while True:
             while not stopping and len(running) < options.jobs and (task := next(waiting, None)) is not None:
-                running.append(_start(context, task))
+                running.append(_start(context, task, threads))
                 on_start(task)
             if not running:
                 return
@@ -79,16 +80,30 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
         raise
 
 
-def _context(options: RunOptions) -> BaseContext:
-    # In the environment before anything is loaded: numba, which scanpy uses, resets what is set later
-    for variable in THREAD_VARIABLES:
-        os.environ.setdefault(variable, str(threads_of(options)))
+def _context(threads: int) -> BaseContext:
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(PRELOAD)
-        _start_fork_server()
+        with _limited(threads):
+            _start_fork_server()
     return context
+
+
+@contextmanager
+def _limited(threads: int) -> Iterator[None]:
+    """Let processes that start meanwhile have `threads` threads each.
+
+    It takes the environment, before anything is loaded: numba, which scanpy uses, resets what is set later. This
+    process's own numba would refuse to go on with another number, so the environment is put back.
+    """
+    added = [variable for variable in THREAD_VARIABLES if variable not in os.environ]
+    os.environ.update(dict.fromkeys(added, str(threads)))
+    try:
+        yield
+    finally:
+        for variable in added:
+            os.environ.pop(variable, None)
 
 
 def _start_fork_server() -> None:
@@ -104,9 +119,10 @@ def _start_fork_server() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def _start(context: BaseContext, task: Task) -> _Running:
+def _start(context: BaseContext, task: Task, threads: int) -> _Running:
     process = context.Process(target=_work, args=(task.model_dump_json(),), name=f"stbench {task.cell}")  # type: ignore[attr-defined]
-    process.start()
+    with _limited(threads):
+        process.start()
     return _Running(task, process, time.monotonic())
 
 

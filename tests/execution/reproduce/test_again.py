@@ -11,16 +11,13 @@ import pytest
 from stbench.datasets import DatasetContext
 from stbench.errors import UsageError
 from stbench.execution import run_cell
-from stbench.execution.local import THREAD_VARIABLES
 from stbench.execution.reproduce import refuse_if_impossible, run_again
 from stbench.execution.reproduce.again import COMPUTED, device_like, without_results
 
 
 @pytest.fixture
-def fresh_fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh_fork_server() -> Iterator[None]:
     """As in a command of its own: what earlier tests told the server about threads is forgotten."""
-    for variable in THREAD_VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
     forkserver._forkserver._stop()
     yield
     forkserver._forkserver._stop()
