@@ -51,10 +51,13 @@ def run(
 ) -> None:
     """Run models on datasets: every fold not done yet. The same command again resumes."""
     from stbench.datasets import DatasetContext
+    from stbench.errors import DataError
     from stbench.execution.duration import parse_duration
     from stbench.execution.task import RunOptions
     from stbench.matrix import ModelRequest, Request, plan
+    from stbench.matrix.plan import parameter_sets
     from stbench.matrix.request import parse_presets, parse_seeds, parse_settings
+    from stbench.models.weights import missing_weights
     from stbench.registry import definitions_folder, discover
     from stbench.slides import cache
     from stbench.store import Store
@@ -82,7 +85,11 @@ def run(
     )
     warn_of_broken_plugins()
     run_tasks = discover().get("executor", executor).spec.load()
-    planned = plan(request, discover(), DatasetContext(options.cache_dir, data_dir))
+    try:
+        planned = plan(request, discover(), DatasetContext(options.cache_dir, data_dir))
+    except DataError as error:
+        missing = missing_weights([r.values for r in parameter_sets(request, discover())], options.cache_dir)
+        raise DataError("\n".join([str(error), *missing])) from error
     finished = set() if fresh else Store(store).finished()
     todo = [cell for cell in planned.cells if cell.key not in finished]
     if dry_run:
@@ -90,7 +97,8 @@ def run(
         return
     if output is Format.TABLE:
         say_notes(planned.notes, planned.skipped)
-    _require_weights(todo)
+    if missing := missing_weights([cell.params for cell in todo], options.cache_dir):
+        raise DataError("\n".join(missing))
     records, interrupted = execute(run_tasks, todo, options, quiet=output is Format.JSON)
     summarise(planned, todo, records, store, output)
     raise typer.Exit(exit_code(records, interrupted))
@@ -106,16 +114,6 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
 
 def _keep(text: str) -> frozenset[str]:
     return frozenset(_one_of("--keep", k.strip(), ("predictions", "model")) for k in text.split(",") if k.strip())
-
-
-def _require_weights(todo: list[Cell]) -> None:
-    """Find missing pretrained weights now, not in the first cell."""
-    encoders = {c.params["encoder"] for c in todo if c.params.get("weights") == "pretrained" and "encoder" in c.params}
-    if encoders:
-        from stbench.models.weights import require_pretrained
-
-        for encoder in sorted(encoders):
-            require_pretrained(encoder)
 
 
 def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[Cell], output: Format) -> None:

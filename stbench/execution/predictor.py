@@ -73,6 +73,7 @@ class TrainedHere:
         self.options = options
         self.work = work
         self.n_parameters: int | None = None
+        self.reused_seconds = 0.0
 
     @property
     def device(self) -> str:
@@ -91,6 +92,7 @@ class TrainedHere:
         self.model: Model = self._build(discover().get("model", f"{self.cell.model_distribution}:{self.cell.model}"))  # type: ignore[type-arg]
         self.model.fit(train, validation)
         self.n_parameters = self.model.n_parameters
+        self.reused_seconds = float(self.model.reused_seconds)
 
     def predict(self, slide: Slide) -> Predicted:
         """Let the model predict the slide without its expression, and check the answer."""
@@ -98,8 +100,11 @@ class TrainedHere:
         return gather(self.model.predict(slide.without_expression()), slide, self.n_genes, folder)
 
     def cost(self, measured: Cost) -> Cost:
-        """Add the number of parameters."""
-        return measured.model_copy(update={"n_parameters": self.n_parameters})
+        """Add the number of parameters, and the training time spent earlier on what was taken from the cache."""
+        seconds = dict(measured.seconds)
+        if "fit" in seconds:
+            seconds["fit"] += self.reused_seconds
+        return measured.model_copy(update={"n_parameters": self.n_parameters, "seconds": seconds})
 
     def save(self, folder: Path) -> None:
         """Let the model save itself, or say that it cannot."""

@@ -14,7 +14,7 @@ from stbench.matrix.params import Resolved, resolve
 from stbench.matrix.request import ModelRequest, Request
 from stbench.matrix.source import source_digest
 from stbench.matrix.tasks import Skipped, expand, plan_tasks
-from stbench.registry import Registered, Registry
+from stbench.registry import ModelSpec, Registered, Registry
 
 
 @dataclass
@@ -50,6 +50,13 @@ def plan(request: Request, registry: Registry, context: DatasetContext) -> Plan:
     return result
 
 
+def parameter_sets(request: Request, registry: Registry) -> Iterator[Resolved]:
+    """Parameters of all models of a request on its data sets, as far as they are known without looking at data."""
+    for dataset in expand(request.datasets, registry.names("dataset")):
+        for model, registered in _models(request, registry):
+            yield from _resolved(registered.spec, model, dataset, request)
+
+
 def _models(request: Request, registry: Registry) -> list[tuple[ModelRequest, Registered]]:
     expanded = [
         ModelRequest(name, model.sweep)
@@ -79,12 +86,9 @@ def _cells(
     folds: Sequence[FoldTask], model: ModelRequest, registered: Registered, request: Request, result: Plan
 ) -> Iterator[Cell]:
     spec = registered.spec
-    settings = request.settings.get(spec.name, {}) | request.settings.get("", {})
-    everyone = request.presets.get("")
-    preset = request.presets.get(spec.name, everyone if everyone in spec.presets else None)
     seeds: Sequence[int | None] = [None] if spec.deterministic else request.seeds
     dataset = folds[0].dataset
-    for resolved in resolve(spec, model, dataset, preset, settings):
+    for resolved in _resolved(spec, model, dataset, request):
         variant = (dataset, spec.name, resolved)
         if variant not in result.parameters:
             result.parameters.append(variant)
@@ -104,3 +108,10 @@ def _cells(
                     preset=resolved.preset,
                     control=spec.control,
                 )
+
+
+def _resolved(spec: ModelSpec, model: ModelRequest, dataset: str, request: Request) -> Iterator[Resolved]:
+    settings = request.settings.get(spec.name, {}) | request.settings.get("", {})
+    everyone = request.presets.get("")
+    preset = request.presets.get(spec.name, everyone if everyone in spec.presets else None)
+    return resolve(spec, model, dataset, preset, settings)

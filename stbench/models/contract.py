@@ -100,6 +100,11 @@ class Model(ABC, Generic[P]):
         """Number of trainable parameters once fitted, if that means something."""
         return None
 
+    @property
+    def reused_seconds(self) -> float:
+        """Training time that an earlier run spent on what `fit` took from the cache; it counts as this run's cost."""
+        return 0.0
+
 
 @runtime_checkable
 class Savable(Protocol):

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from stbench.errors import DataError
-from stbench.models.contract import Context, Weights
-from stbench.models.encoders import load_encoder
+from stbench.models.contract import Context
+from stbench.models.encoders import Encoder
 from stbench.slides import Slide
 
 BATCH = 64
@@ -20,15 +20,14 @@ class Embedder:
     Parameters
     ----------
     encoder
-        Registered encoder or timm name.
-    weights
-        Pretrained, random, or a file.
+        From `stbench.models.encoders.load_encoder`, or one that the model trained: its `identity` must change with
+        its weights.
     pixels, microns
         Patch size given to the encoder, and the tissue it shows.
     """
 
-    def __init__(self, encoder: str, weights: Weights, *, pixels: int, microns: float, context: Context) -> None:
-        self.encoder = load_encoder(encoder, weights, context.cache_dir)
+    def __init__(self, encoder: Encoder, *, pixels: int, microns: float, context: Context) -> None:
+        self.encoder = encoder
         self.pixels = pixels
         self.microns = microns
         self.context = context

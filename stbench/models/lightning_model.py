@@ -6,7 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import lightning
 import numpy as np
@@ -31,7 +31,8 @@ class LightningModel(Model[P]):
     """Predicts each spot from its patch with a LightningModule; subclasses say which in `module`.
 
     The module's ``training_step`` and ``validation_step`` get batches ``(images, target)``: (b, 3, h, w) float32 in
-    0–1, and (b, genes) float32 in target units (a value that was not measured is what the protocol put in its place).
+    0–1, and (b, genes) float32 in target units (a value that was not measured is what the protocol put in its place;
+    with the class attribute ``masked`` batches are ``(images, target, measured)``).
     ``validation_step`` logs ``val_loss``, smaller is better: it decides which epoch is kept. ``forward`` takes images
     and returns (b, genes). Normalising and augmenting images is the module's own business.
 
@@ -45,6 +46,8 @@ class LightningModel(Model[P]):
             def module(self, n_genes: int) -> lightning.LightningModule:
                 return CNN(n_genes, lr=self.params.lr)
     """
+
+    masked: ClassVar[bool] = False
 
     network: lightning.LightningModule
     n_genes: int
@@ -119,4 +122,5 @@ class LightningModel(Model[P]):
             batch_size=p.batch_size,
             device=self.context.device,
             generator=order,
+            masked=self.masked,
         )

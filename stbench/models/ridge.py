@@ -53,9 +53,11 @@ class Ridge(Model[RidgeParams]):
         from sklearn.preprocessing import StandardScaler
 
         from stbench.models.embeddings import Embedder
+        from stbench.models.encoders import load_encoder
 
         p = self.params
-        self.embed = Embedder(p.encoder, p.weights, pixels=p.pixels, microns=p.microns, context=self.context)
+        encoder = load_encoder(p.encoder, p.weights, self.context.cache_dir, pixels=p.pixels)
+        self.embed = Embedder(encoder, pixels=p.pixels, microns=p.microns, context=self.context)
         features = np.concatenate([self.embed(slide) for slide in train])  # (spots, features)
         n_components = min(p.n_components, *features.shape)
         pca = PCA(n_components, svd_solver="covariance_eigh")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
 from stbench.errors import DataError
 from stbench.registry import discover
 
@@ -9,8 +13,13 @@ TIMEOUT_S = 3.0
 FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def require_pretrained(encoder: str) -> None:
-    """Return if an encoder's published weights are in the hub's cache or can be fetched.
+def local_weights(encoder: str, cache_dir: Path) -> Path:
+    """Where a safetensors file of an encoder's published weights can be put by hand."""
+    return cache_dir / "weights" / f"{encoder}.safetensors"
+
+
+def require_pretrained(encoder: str, cache_dir: Path) -> None:
+    """Return if an encoder's published weights are in one of the caches or can be fetched.
 
     A registered encoder names its weight file; another timm model is looked up in timm, whose import takes seconds.
 
@@ -22,7 +31,8 @@ def require_pretrained(encoder: str) -> None:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
     place = _hub_file(encoder)
-    if place is None:
+    local = local_weights(encoder, cache_dir)
+    if place is None or local.is_file():
         return  # unknown names and models without a hub file are the encoder loader's business
     repo, file = place
     if any(isinstance(try_to_load_from_cache(repo, name), str) for name in {file, *FILES}):
@@ -36,9 +46,21 @@ def require_pretrained(encoder: str) -> None:
         except Exception as error:  # the hub's client raises its own and its HTTP library's kinds
             reason = f"cannot be fetched ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
     raise DataError(
-        f"encoder {encoder}: its pretrained weights ({repo}) are not cached and {reason}. Go online once, give a "
-        "safetensors file with --set weights=FILE, or say --set weights=random (flagged in every table)"
+        f"encoder {encoder}: its pretrained weights are not here and {reason}. Put {file} of {repo} at {local}, or "
+        "give it with --set weights=FILE; go online once; or say --set weights=random (flagged in every table)"
     )
+
+
+def missing_weights(parameters: Iterable[Mapping[str, Any]], cache_dir: Path) -> list[str]:
+    """What `require_pretrained` says of the encoders that parameter sets name, each once; nothing if all are here."""
+    asked = {p["encoder"] for p in parameters if p.get("weights") == "pretrained" and "encoder" in p}
+    missing = []
+    for encoder in sorted(asked):
+        try:
+            require_pretrained(encoder, cache_dir)
+        except DataError as error:
+            missing.append(str(error))
+    return missing
 
 
 def _hub_file(encoder: str) -> tuple[str, str] | None:

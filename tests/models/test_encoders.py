@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from stbench.errors import DataError, UsageError
 from stbench.models.embeddings import Embedder
 from stbench.models.encoders import IMAGENET_MEAN, IMAGENET_STD, Encoder, load_encoder
+from stbench.models.weights import local_weights
 from stbench.registry import discover
 from stbench.slides import Slide
 from stbench.testing import context, toy_slides
@@ -135,11 +136,50 @@ def test_random_weights_are_never_a_silent_fallback(tmp_path: Path) -> None:
         load_encoder(UNPUBLISHED, "pretrained", tmp_path)
 
 
+def published(name: str, path: Path, **options: object) -> dict[str, torch.Tensor]:
+    """Write a network's weights with its classifier, as the hub has them."""
+    import timm
+
+    state: dict[str, torch.Tensor] = timm.create_model(name, **options).state_dict()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, path)
+    return state
+
+
+def test_a_published_file_put_into_the_cache_is_the_pretrained_one(tmp_path: Path) -> None:
+    state = published("resnet18", local_weights("resnet18", tmp_path))
+
+    encoder = load_encoder("resnet18", "pretrained", tmp_path)
+
+    assert torch.equal(encoder.module.state_dict()["layer1.0.conv1.weight"], state["layer1.0.conv1.weight"])
+    assert "random" not in encoder.identity
+
+
+def test_an_intermediate_stage_loads_the_published_file(tmp_path: Path) -> None:
+    state = published("resnet50", tmp_path / "w.safetensors")
+
+    encoder = load_encoder("resnet50", tmp_path / "w.safetensors", tmp_path)
+
+    assert torch.equal(encoder.module.state_dict()["stages.conv1.weight"], state["conv1.weight"])
+
+
+def test_a_transformer_takes_patches_of_another_size(tmp_path: Path) -> None:
+    state = published("test_vit", tmp_path / "w.safetensors")
+
+    encoder = load_encoder("test_vit", tmp_path / "w.safetensors", tmp_path, pixels=64)
+
+    assert encoder(torch.zeros((2, 64, 64, 3), dtype=torch.uint8)).shape == (2, encoder.n_features)
+    ours = encoder.module.state_dict()
+    assert torch.equal(ours["blocks.0.attn.qkv.weight"], state["blocks.0.attn.qkv.weight"])
+    assert ours["pos_embed"].shape[1] < state["pos_embed"].shape[1]
+
+
 class Counted(Embedder):
     """Counts the batches its module sees."""
 
     def __init__(self, folder: Path, pixels: int = 32, microns: float = 80.0) -> None:
-        super().__init__(TINY, "random", pixels=pixels, microns=microns, context=context(folder))
+        encoder = load_encoder(TINY, "random", folder)
+        super().__init__(encoder, pixels=pixels, microns=microns, context=context(folder))
         self.batches = 0
         self.encoder.module.register_forward_hook(self.count)
 

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from stbench.models import inner_folds
 from stbench.models.embeddings import Embedder
+from stbench.models.encoders import load_encoder
 from stbench.models.ridge import ALPHAS, Gram, Ridge
 from stbench.models.ridge_params import RidgeParams
 from stbench.slides import Slide
@@ -33,7 +34,7 @@ def slides(folder: Path) -> list[Slide]:
 
 
 def features(slides: list[Slide], folder: Path) -> np.ndarray:
-    embed = Embedder("test_resnet", "random", pixels=32, microns=80.0, context=context(folder))
+    embed = Embedder(load_encoder("test_resnet", "random", folder), pixels=32, microns=80.0, context=context(folder))
     return np.concatenate([embed(slide) for slide in slides]).astype(float)
 
 

@@ -16,7 +16,7 @@ from stbench.matrix.params import content_address
 from stbench.registry import Registered, Registry
 from stbench.store import Layout, RunRecord
 
-COMPUTED = ("fitted", "embeddings", "patches", "masked")
+COMPUTED = ("fitted", "embeddings", "patches", "masked", "stages")
 """Folders of the cache that hold what stbench computes for a run; the others hold data."""
 
 
