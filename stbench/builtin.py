@@ -116,6 +116,16 @@ def stbench_protocols() -> list[ProtocolSpec]:
             factory="stbench.protocols.histogene_2021:HISTOGENE_2021",
             title="HisToGene's task on HER2+: 785 genes, leave one section out",
         ),
+        ProtocolSpec(
+            name="sepal-2023",
+            factory="stbench.protocols.sepal_2023:SEPAL_2023",
+            title="SEPAL's task: 256 spatially variable genes, denoised log2 TPM, the authors' splits and leaks",
+        ),
+        ProtocolSpec(
+            name="sepal-2023-clean",
+            factory="stbench.protocols.sepal_2023:SEPAL_2023_CLEAN",
+            title="the same, with nothing fitted or chosen on validation or test slides",
+        ),
     ]
 
 

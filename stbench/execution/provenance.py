@@ -49,8 +49,10 @@ def ledger(cell: Cell, protocol: Protocol) -> dict[str, LedgerEntry]:
     }
     entries["target_saw_test"] = "yes" if fitted_on_test else "no"
     known_steps = all(type(step).__module__.startswith("stbench.") for step in protocol.target_steps)
-    entries["truth_modified"] = "no" if known_steps else "unknown"
-    entries["selected_on_test"] = promised  # here fit is given no test slide
+    modified = any(getattr(step, "modifies_truth", False) for step in protocol.target_steps)
+    entries["truth_modified"] = "yes" if modified else "no" if known_steps else "unknown"
+    chosen_on_test = "validation_is_test" in cell.overlaps
+    entries["selected_on_test"] = "yes" if chosen_on_test else promised  # here fit is given no other test slide
     used = _weights(cell)
     from_scratch = all(w == "random" for w in used) if used else cell.model_distribution == "stbench"
     entries["encoder_saw_test"] = "no" if from_scratch else "unknown"

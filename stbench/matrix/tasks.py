@@ -138,13 +138,18 @@ def _tasks(
 
 
 def overlaps(fold: Fold, slides: dict[str, SlideInfo]) -> set[str]:
-    """What training or validation shares with test: ``same_patient``, ``same_image``, ``same_slide``."""
+    """What training or validation shares with test: ``same_patient``, ``same_image``, ``same_slide``.
+
+    Where validation parts are test parts, that is ``validation_is_test``, and they are not compared further.
+    """
+    tested = [part for part in fold.validation if part in fold.test]
+    seen = [part for part in (*fold.train, *fold.validation) if part not in tested]
 
     def shared(value: str) -> bool:
         def of(parts: Sequence[Part]) -> set[str]:
             return {getattr(slides[p.slide], value) or p.slide for p in parts}
 
-        return bool(of((*fold.train, *fold.validation)) & of(fold.test))
+        return bool(of(seen) & of(fold.test))
 
     kinds = {"same_patient": "patient", "same_image": "image_id", "same_slide": "id"}
-    return {kind for kind, value in kinds.items() if shared(value)}
+    return {kind for kind, value in kinds.items() if shared(value)} | ({"validation_is_test"} if tested else set())

@@ -27,7 +27,8 @@ class Protocol:
         The metric the leaderboard shows first.
     declares
         What the protocol has by design. Overlaps of train and test: ``same_patient``, ``same_image``, ``same_slide``;
-        others fail. ``untested``: some spots are in no test part.
+        others fail. ``untested``: some spots are in no test part. ``validation_is_test``: epochs and parameters are
+        chosen on spots that are scored.
     alternative
         The protocol that an error proposes when this one does not apply.
     """
@@ -87,15 +88,22 @@ class Protocol:
         Parameters
         ----------
         everything
-            Gives all slides of the dataset, those without an image too, to a step that declares ``fit_on="all"``;
-            such a step comes first.
+            Gives all slides of the dataset, those without an image too, for steps that declare ``fit_on="all"``;
+            they pass through the steps before as the training parts do.
         """
         states: list[State] = []
-        slides = list(train)
-        for step in self.target_steps:
-            state = step.fit(everything() if step.fit_on == "all" else slides)
+        slides = {"train": list(train)}
+        for i, step in enumerate(self.target_steps):
+            if step.fit_on == "all" and "all" not in slides:
+                slides["all"] = list(everything())
+                for earlier, state in zip(self.target_steps, states, strict=False):
+                    slides["all"] = [earlier.transform(slide, state) for slide in slides["all"]]
+            state = step.fit(slides["all" if step.fit_on == "all" else "train"])
             states.append(state)
-            slides = [step.transform(slide, state) for slide in slides]
+            if not any(later.fit_on == "all" for later in self.target_steps[i + 1 :]):
+                slides.pop("all", None)
+            for group in slides.values():
+                group[:] = [step.transform(slide, state) for slide in group]
         return FittedProtocol(self, tuple(states))
 
 

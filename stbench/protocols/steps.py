@@ -21,10 +21,14 @@ class Step(Protocol):
     """One declarative step.
 
     `fit_on` says which slides its fit sees: ``none`` (nothing is learnt), ``train``, or ``all`` (a leak that
-    enters the ledger).
+    enters the ledger). A step that changes measured values of the truth itself (imputes, smooths, corrects batches) has
+    an attribute ``modifies_truth = True``, which enters the ledger too.
     """
 
-    fit_on: ClassVar[FitOn]
+    @property
+    def fit_on(self) -> FitOn:
+        """Which slides `fit` is given."""
+        ...
 
     def fit(self, slides: Sequence[Slide]) -> State:
         """Learn from slides; the state is JSON and enters the truth key."""
@@ -102,15 +106,14 @@ class NormalizeLog1p(Unfitted):
 
 @dataclass(frozen=True)
 class MoranPanel:
-    """Panel of the genes with the highest Moran's I, a mean over training slides.
+    """Panel of the genes with the highest Moran's I, a mean over training slides (over all with ``fit_on="all"``).
 
-    Candidates are measured in every training slide and detected in at least `min_detected` of the training spots.
+    Candidates are measured in every such slide and detected in at least `min_detected` of their spots.
     """
-
-    fit_on: ClassVar[FitOn] = "train"
 
     n_genes: int = 250
     min_detected: float = 0.10
+    fit_on: FitOn = "train"
 
     def fit(self, slides: Sequence[Slide]) -> State:
         """Choose the panel.
@@ -120,10 +123,10 @@ class MoranPanel:
         DataError
             If no gene qualifies.
         """
-        genes = _shared_genes(slides)
+        genes = shared_genes(slides)
         values = [slide.adata[:, genes].X for slide in slides]
         n_spots = sum(slide.n_spots for slide in slides)
-        detected = np.sum([_column_sums(v > 0) for v in values], axis=0) / n_spots
+        detected = np.sum([column_sums(v > 0) for v in values], axis=0) / n_spots
         candidates = np.flatnonzero(detected >= self.min_detected)
         edges = [slide.neighbours("grid") for slide in slides]
         per_slide = np.stack([morans_i(v[:, candidates], e) for v, e in zip(values, edges, strict=True)])
@@ -134,7 +137,7 @@ class MoranPanel:
         chosen = candidates[[i for i in ranked if np.isfinite(moran[i])][: self.n_genes]]
         if len(chosen) == 0:
             raise DataError(
-                f"the panel is empty: none of {len(genes)} genes measured in all {len(slides)} training slides is "
+                f"the panel is empty: none of {len(genes)} genes measured in all {len(slides)} slides looked at is "
                 f"detected in {self.min_detected:.0%} of the spots; check that the slides name their genes alike"
             )
         return {"genes": [genes[i] for i in chosen]}
@@ -186,7 +189,10 @@ class MarkGenes(Unfitted):
 
 
 def select_panel(slide: Slide, genes: Sequence[str]) -> Slide:
-    """Return the slide with `genes` in this order, dense float32, and ``layers["measured"]``; absent ones are 0."""
+    """Return the slide with `genes` in this order, dense float32; absent ones are 0 and not measured.
+
+    ``layers["measured"]`` is made, or kept where an earlier step made it.
+    """
     import pandas as pd
     from anndata import AnnData
 
@@ -194,7 +200,10 @@ def select_panel(slide: Slide, genes: Sequence[str]) -> Slide:
     panel = pd.Index(genes)
     position = old.var_names.get_indexer(panel)
     present = position >= 0
-    layers = {"measured": np.broadcast_to(present, (slide.n_spots, len(panel))).copy()}
+    measured = np.broadcast_to(present, (slide.n_spots, len(panel)))
+    if "measured" in old.layers:
+        measured = measured & np.asarray(old.layers["measured"], bool)[:, np.maximum(position, 0)]
+    layers = {"measured": measured.copy()}
     if "expected" in old.layers:
         layers["expected"] = _columns(old.layers["expected"], position)
     symbol = np.where(present, np.asarray(old.var["symbol"], object)[position], panel)
@@ -205,13 +214,14 @@ def select_panel(slide: Slide, genes: Sequence[str]) -> Slide:
     return slide.with_adata(new)
 
 
-def _shared_genes(slides: Sequence[Slide]) -> list[str]:
+def shared_genes(slides: Sequence[Slide]) -> list[str]:
     """Genes of the first slide, in its order, that all others have measured too."""
     shared = set(slides[0].adata.var_names).intersection(*(s.adata.var_names for s in slides[1:]))
     return [g for g in slides[0].adata.var_names if g in shared]
 
 
-def _column_sums(values: Any) -> NDArray[np.float64]:
+def column_sums(values: Any) -> NDArray[np.float64]:
+    """Sums over spots of a dense or sparse matrix, (genes,)."""
     return np.asarray(values.sum(axis=0), np.float64).ravel()
 
 

@@ -56,11 +56,8 @@ def test_a_step_fitted_on_every_slide_is_a_leak(toys: Any) -> None:
 
     from stbench.protocols.steps import MoranPanel
 
-    class EverySlide(MoranPanel):
-        fit_on = "all"
-
     protocol = toys.registry.get("protocol", "stbench-v1").spec.load()
-    leaking = replace(protocol, target_steps=(EverySlide(),))
+    leaking = replace(protocol, target_steps=(MoranPanel(fit_on="all"),))
 
     entries = provenance.ledger(toys.cell("mean"), leaking)
 
@@ -92,3 +89,14 @@ def test_what_a_third_party_may_do_unseen_is_unknown(toys: Any) -> None:
     assert provenance.ledger(toys.cell("mean"), stranger)["truth_modified"] == "unknown"
     assert provenance.ledger(toys.cell("mean"), STBENCH_V1)["encoder_saw_test"] == "no"
     assert provenance.ledger(toys.cell("toy-good"), STBENCH_V1)["encoder_saw_test"] == "unknown"
+
+
+def test_a_step_that_modifies_the_truth_and_a_validation_that_is_the_test_are_said(toys: Any) -> None:
+    from stbench.protocols.sepal_2023 import SEPAL_2023_CLEAN
+
+    cell = toys.cell("mean")
+
+    assert provenance.ledger(cell, SEPAL_2023_CLEAN)["truth_modified"] == "yes"
+    assert provenance.ledger(cell, SEPAL_2023_CLEAN)["selected_on_test"] == "no"
+    chosen = cell.model_copy(update={"overlaps": ("validation_is_test",)})
+    assert provenance.ledger(chosen, SEPAL_2023_CLEAN)["selected_on_test"] == "yes"

@@ -205,7 +205,7 @@ def test_an_empty_panel_says_what_to_check() -> None:
     train = [normalised(section(1)), normalised(section(2, ["G00"]))]
     train[1].adata.var_names = ["another name"]
 
-    with pytest.raises(DataError, match="the panel is empty: none of 0 genes measured in all 2 training slides"):
+    with pytest.raises(DataError, match="the panel is empty: none of 0 genes measured in all 2 slides looked at"):
         MoranPanel().fit(train)
 
 

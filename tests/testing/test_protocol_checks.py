@@ -159,10 +159,6 @@ class SaysNone(Step):
         return {"n": sum(slide.n_spots for slide in slides)}
 
 
-class SaysAll(Step):
-    fit_on: ClassVar[FitOn] = "all"
-
-
 class SaysTest(Step):
     fit_on = "test"  # type: ignore[assignment]
 
@@ -309,7 +305,6 @@ UNMARKED = replace(STBENCH_V1, target_steps=STBENCH_V1.target_steps[:-1])  # Ann
             "FilterByQuantile() filters spots and is never fitted; move it to target_steps",
         ),
         (steps(SaysNone()), "fits_on_all_in_ledger", "says fit_on='none' and learns something; say 'train'"),
-        (steps(SaysAll()), "fits_on_all_in_ledger", "is fitted on all slides, which the steps before have not"),
         (steps(SaysTest()), "fits_on_all_in_ledger", "says fit_on='test'; it is one of none, train, all"),
         (steps(CountsFits()), "transform_repeatable", "fitting twice gives two states of "),
         (steps(changing(noisy)), "transform_repeatable", "a slide transformed twice differs in X"),

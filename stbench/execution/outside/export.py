@@ -92,7 +92,7 @@ def _export_fold(
         for part, slide, name in zip(stated, getattr(parts, role), names, strict=True):
             prepared = fitted.transform(slide)
             file = f"{where}/{role}/{name}.h5ad"
-            _write(prepared, role, root / file)
+            _write(prepared, "test" if part in task.fold.test else role, root / file)
             entries[role].append(
                 PartEntry(
                     slide=part.slide,

@@ -16,11 +16,12 @@ from stbench.testing.protocol.subject import Layout, ProtocolSubject
 checks: Checks[ProtocolSubject] = Checks("protocol")
 
 FOLDS = ("folds_from_metadata",)
-ROLES = ("train", "validation", "test")
 SHARED = {"same_patient": "patient", "same_image": "image_id", "same_slide": "id"}
 """What training and test may share if the protocol declares it, and the metadata that tells."""
 UNTESTED = "untested"
 """Declared by a protocol that leaves spots out of every test part."""
+VALIDATION_IS_TEST = "validation_is_test"
+"""Declared by a protocol whose validation parts are its test parts."""
 
 
 @checks.add("cells name their protocol, and find it again by that name")
@@ -31,8 +32,9 @@ def named(subject: ProtocolSubject) -> None:
     assert protocol.version, "it states no version"
     if subject.spec is not None:
         assert protocol.name == subject.spec.name, f"it says it is {protocol.name!r}, its spec {subject.spec.name!r}"
-    unknown = sorted(protocol.declares - {*SHARED, UNTESTED})
-    assert not unknown, f"it declares {', '.join(unknown)}; there are {', '.join((*SHARED, UNTESTED))}"
+    known = (*SHARED, UNTESTED, VALIDATION_IS_TEST)
+    unknown = sorted(protocol.declares - {*known})
+    assert not unknown, f"it declares {', '.join(unknown)}; there are {', '.join(known)}"
 
 
 @checks.add("the leaderboard shows the headline first")
@@ -92,7 +94,7 @@ def overlaps_declared(subject: ProtocolSubject) -> None:
                 continue
             seen, tested = (
                 {getattr(layout.slides[p.slide].info, name) or p.slide for p in parts}
-                for parts in ((*fold.train, *fold.validation), fold.test)
+                for parts in ((*fold.train, *_held_out(subject, fold)), fold.test)
             )
             shared = ", ".join(sorted(seen & tested))
             assert not shared, f"{which}: {shared} is in training and test; keep them apart, or declare {kind!r}"
@@ -103,12 +105,18 @@ def spots_apart(subject: ProtocolSubject) -> None:
     """After filters and cuts, every part has spots, and training, validation and test share none."""
     for which, layout, fold in subject.each_fold():
         owner: dict[tuple[str, str], str] = {}
-        for role in ROLES:
-            for slide, spots in _spots(layout, getattr(fold, role)):
+        for role, parts in (("train", fold.train), ("validation", _held_out(subject, fold)), ("test", fold.test)):
+            for slide, spots in _spots(layout, parts):
                 assert spots, f"{which}: a {role} part of {slide} has no spot left; cut it otherwise"
                 for spot in spots:
                     other = owner.setdefault((slide, spot), role)
                     assert other == role, f"{which}: spot {spot} of {slide} is in {other} and in {role}"
+
+
+def _held_out(subject: ProtocolSubject, fold: Fold) -> tuple[Part, ...]:
+    """Validation parts, without those that are tested too where the protocol declares that."""
+    declared = VALIDATION_IS_TEST in subject.protocol.declares
+    return tuple(part for part in fold.validation if not (declared and part in fold.test))
 
 
 def _spots(layout: Layout, parts: Sequence[Part]) -> list[tuple[str, list[str]]]:

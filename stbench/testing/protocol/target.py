@@ -28,15 +28,13 @@ def _layouts(subject: ProtocolSubject) -> Iterator[Layout]:
     "the ledger shows a step that says it sees test slides; one that does not say so is a hidden leak", needs=FOLDS
 )
 def fits_on_all_in_ledger(subject: ProtocolSubject) -> None:
-    """Steps say what their fit sees; filters are not fitted, steps that see everything come first."""
+    """Steps say what their fit sees, and filters are not fitted."""
     steps = subject.protocol.target_steps
     for step in (*subject.protocol.spot_steps, *steps):
         said = getattr(step, "fit_on", None)
         assert said in FIT_ON, f"{step!r} says fit_on={said!r}; it is one of {', '.join(FIT_ON)}"
     fitted = [step for step in subject.protocol.spot_steps if step.fit_on != "none"]
     assert not fitted, f"{fitted[0]!r} filters spots and is never fitted; move it to target_steps"
-    late = [step for step in steps[1:] if step.fit_on == "all"]
-    assert not late, f"{late[0]!r} is fitted on all slides, which the steps before have not transformed; put it first"
     for layout in subject.applicable:
         learnt = [s for s, state in zip(steps, layout.fit().states, strict=True) if s.fit_on == "none" and state]
         assert not learnt, f"{learnt[0]!r} says fit_on='none' and learns something; say 'train'"
