@@ -152,10 +152,10 @@ def stbench_metrics() -> list[MetricSpec]:
 
         return [
             one("kmeans", "KMeans clusters, mean of 10 seeds"),
-            one("kmeans_sd", "KMeans clusters, spread over 10 seeds", direction="min", value_range=share),
-            one("kmeans_truth", "KMeans clusters of the truth, mean of 10 seeds"),
+            one("kmeans_sd", "KMeans clusters, spread over 10 seeds", direction="min", value_range=share, ranks=False),
+            one("kmeans_truth", "KMeans clusters of the truth, mean of 10 seeds", ranks=False),
             one("leiden", "Leiden clusters"),
-            one("leiden_truth", "Leiden clusters of the truth"),
+            one("leiden_truth", "Leiden clusters of the truth", ranks=False),
         ]
 
     return [

@@ -96,7 +96,6 @@ def test_the_guide_works_from_top_to_bottom(shell: Callable[[str, Path], str], t
         if language != "sh":
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             (project / name).write_text(text)
-    (project / "stbench_tutorial" / "__init__.py").touch()
     rendered, checked = (text for language, _, text in blocks() if language == "sh")
 
     first = shell(rendered, tmp_path)

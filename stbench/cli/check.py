@@ -34,13 +34,21 @@ def check(
     warn_of_broken_plugins()
     declared = _declared(xfail or ())
     chosen = [c.strip() for c in only.split(",")] if only else None
+    subjects = [
+        (registered, _checks(registered, data_dir, parse_duration(limit))) for registered in _chosen(name, kind)
+    ]
+    _require_known([check for _, checks in subjects for check in checks], [*(chosen or ()), *declared])
     reports = []
-    for registered in _chosen(name, kind):
-        checks = _checks(registered, data_dir, parse_duration(limit))
+    for registered, checks in subjects:
+        ids = {check.id for check in checks}
+        wanted = None if chosen is None else [c for c in chosen if c in ids]
+        if wanted == []:
+            continue
         table = output is Format.TABLE
         if table:
             print(f"{checks[0].subject} ({registered.distribution} {registered.version})")
-        report = run(checks, only=chosen, xfail=declared, each=_print_outcome if table else lambda outcome: None)
+        own = {id: reason for id, reason in declared.items() if id in ids}
+        report = run(checks, only=wanted, xfail=own, each=_print_outcome if table else lambda outcome: None)
         reports.append((registered, report))
         if table:
             _print_verdict(report)
@@ -48,6 +56,17 @@ def check(
         print_json([_described(registered, report) for registered, report in reports])
     if any(report.failed for _, report in reports):
         raise typer.Exit(1)
+
+
+def _require_known(checks: list[Check], names: list[str]) -> None:
+    """Refuse ids that no check has, before any is run."""
+    from stbench.errors import UsageError
+
+    known = list(dict.fromkeys(check.id for check in checks))
+    for name in names:
+        if name not in known:
+            subjects = " and ".join(dict.fromkeys(check.subject for check in checks))
+            raise UsageError(f"{subjects} has no check {name!r}; it has: {', '.join(known)}")
 
 
 def _declared(xfail: list[str] | tuple[str, ...]) -> dict[str, str]:

@@ -41,7 +41,7 @@ def leaderboard(
     from stbench.registry import discover
     from stbench.report.headlines import headlines
     from stbench.report.leaderboard import leaderboard as compute
-    from stbench.report.leaderboard_table import print_breakdown, print_leaderboard
+    from stbench.report.leaderboard_table import BESIDE, print_breakdown, print_leaderboard
     from stbench.report.scores import read_scores
     from stbench.report.selection import by_validation
     from stbench.store import Store
@@ -61,11 +61,15 @@ def leaderboard(
         print_breakdown(breakdown(opened, scores, _by(by), metric or "pcc"), by, scores.notes, output.value)
         return
     listed = output in (TableFormat.CSV, TableFormat.JSON)
-    board = compute(Store(store), registry, dataset, protocol, [metric] if metric and listed else None, decides)
+    beside = None if listed else [*BESIDE, *([metric] if metric else [])]
+    board = compute(Store(store), registry, dataset, protocol, [metric] if metric and listed else None, decides, beside)
     protocols = {row["protocol"] for row in board.rows}
     sorted_by = dict.fromkeys(protocols, metric) if metric else headlines(registry, protocols)
     print_leaderboard(board, sorted_by, output.value, published)
-    if not board.rows:
+    if metric and not any(row["metric"] == metric for row in board.rows) and Store(store).finished():
+        remedy = f"`stbench score --run all --metrics {metric}` computes it, without training"
+        print(f"no run here has {metric}; {remedy}", file=sys.stderr)
+    elif not board.rows:
         print(f"no finished runs in {store}; `stbench run -m mean -m ridge -d simulated` makes some", file=sys.stderr)
 
 

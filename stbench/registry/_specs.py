@@ -164,6 +164,8 @@ class MetricSpec(Spec):
         The moments of all test slides of a fold are merged before the metric is taken.
     unit
         What the leaderboard takes as independent: the ``patient``, or (for published section means) the ``slide``.
+    ranks
+        Whether better values mean a better model; False for what describes the truth or a spread.
     """
 
     kind: ClassVar[str] = "metric"
@@ -176,6 +178,7 @@ class MetricSpec(Spec):
     derived: bool = False
     pooled: bool = False
     unit: Literal["patient", "slide"] = "patient"
+    ranks: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from stbench.registry import MetricSpec, Registry
-from stbench.report.cautions import cautions
+from stbench.report.cautions import ALIKE, cautions
+from stbench.report.headlines import headlines
 from stbench.report.published import published_numbers
 from stbench.report.scores import TASK, VARIANT, Scores, read_scores
 from stbench.report.selection import by_validation
@@ -45,6 +46,7 @@ def leaderboard(
     protocols: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
     select_by: str | None = None,
+    beside: Sequence[str] | None = None,
 ) -> Leaderboard:
     """Compute the leaderboard of a store.
 
@@ -54,6 +56,9 @@ def leaderboard(
         Show only these; None for all.
     select_by
         Among the parameter sets of a model, show in each fold the one with the best validation score of this metric.
+    beside
+        Only these metrics, each protocol's headline and what the notes compare: a table that shows no more is made
+        sooner. None for all.
 
     Returns
     -------
@@ -70,9 +75,11 @@ def leaderboard(
     described = _described(scores)
     stated = published_numbers(registry)
     rows: list[Row] = []
+    shown = set() if beside is None else {*beside, *ALIKE}
+    first = {} if beside is None else headlines(registry, set(scores.cells["protocol"].unique()))
     for key, group in scores.units().group_by([*TASK, "metric"], maintain_order=True):
         dataset, protocol, metric = map(str, key)
-        if metrics and metric not in metrics:
+        if (metrics and metric not in metrics) or (shown and metric not in shown and metric != first.get(protocol)):
             continue
         spec = scores.specs.get(metric)
         lines = _references(scores, dataset, protocol, metric)
@@ -139,6 +146,8 @@ def _row(spec: MetricSpec | None, metric: str, described: Row, values: pl.DataFr
 
 def _ranked(rows: list[Row], spec: MetricSpec | None) -> list[Row]:
     """Rank the variants that cover most of the task, all with the same folds; the others are marked incomplete."""
+    if spec is not None and not spec.ranks:
+        return rows
     alike = Counter(tuple(row["folds"]) for row in rows)
     widest = max(rows, key=lambda row: (round(row["coverage"], 9), alike[tuple(row["folds"])], row["folds"]))
     complete = {

@@ -13,6 +13,7 @@ from stbench.report.variants import variant_key, variant_name
 from stbench.stats import mean_ranks
 
 TIES = "≈ not told from the best (paired t test over the units, Holm)"
+TIED_BY_ONE = "≈ not told from the best: one unit tells nothing apart"
 BESIDE = ("pcc", "r2", "mse", "pcc_spot")
 """Metrics shown beside the one the table is sorted by."""
 
@@ -114,7 +115,7 @@ def _print_task(title: str, rows: list[dict[str, Any]], metric: str, markdown: b
     lines = " · ".join(f"{name} {value:.3f}" for name, value in main[0]["references"].items())
     caption = f"reference lines ({metric}, computed from the truth, not ranked): {lines}" if lines else ""
     if any(row["tied_with_best"] and row["rank"] != 1 for row in main):
-        caption += ("; " if caption else "") + TIES
+        caption += ("; " if caption else "") + (TIES if main[0]["n_units"] > 1 else TIED_BY_ONE)
     numeric = (
         "rank",
         metric,

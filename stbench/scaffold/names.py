@@ -14,8 +14,8 @@ PREFIX = "stbench-"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 32  # lines of the templates that name the package twice stay below 120 characters
 
-TAKEN = frozenset({"dataset", "lightning-model", "none", "patch", "slide", "tensor", "true", "false"})
-"""Names whose class would be one that the templates import, or a word of Python."""
+TAKEN = frozenset({"dataset", "lightning-model", "none", "patch", "row", "slide", "tensor", "true", "false"})
+"""Names whose class would be one that the templates import or define, or a word of Python."""
 
 IMPORT_STRING = re.compile(r"([a-zA-Z_]\w*(?:\.[a-zA-Z_]\w*)*):([a-zA-Z_]\w*)")
 

@@ -63,8 +63,8 @@ def standings(values: Mapping[str, ArrayLike], higher_is_better: bool = True) ->
 
 def competition_ranks(values: Sequence[float], higher_is_better: bool = True) -> list[int]:
     """Rank of each value; values closer than `TIED` share the smallest rank (1, 2, 2, 4)."""
-    sign = -1 if higher_is_better else 1
-    return [1 + sum(sign * other < sign * value - TIED for other in values) for value in values]
+    ascending = np.asarray(values, np.float64) * (-1 if higher_is_better else 1)
+    return [1 + int(n) for n in np.searchsorted(np.sort(ascending), ascending - TIED)]
 
 
 def mean_ranks(ranks: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from stbench.errors import StoreError
 from stbench.store import schema
 from stbench.store.database import SCHEMAS
-from stbench.store.index import FOLDERS, MANIFEST, TABLES, Index, Seen, changed_since, described, look
+from stbench.store.index import FOLDERS, MANIFEST, RUNS, TABLES, Index, Seen, changed_since, described, look
 from stbench.store.layout import RESCORED, Layout
 from stbench.store.reader import Store
+from stbench.store.record import RunRecord
+from stbench.store.runs import runs_table
 from stbench.store.writer import write_parquet
 from stbench.versions import SCHEMA_VERSION
 
@@ -86,25 +88,36 @@ def _write(store: Store, partial: Path) -> int:
         folders.append({"number": len(folders), "folder": name, "seen": described(seen), "record": record})
         return True
 
-    covered = 0
+    covered: dict[int, tuple[Path, RunRecord]] = {}
     for folder, record in store.records.items():
         with suppress(OSError):  # a run that was removed just now
             seen = look(folder)  # before the files are read: whatever changes later no longer looks like this
             text = (folder / "run.json").read_text()
-            covered += add(folder, seen, text, _files_of_run(seen, record.files) if record.status == "ok" else {})
+            number = len(folders)
+            if add(folder, seen, text, _files_of_run(seen, record.files) if record.status == "ok" else {}):
+                covered[number] = folder.relative_to(store.layout.root), record
     done = (record for record in store.records.values() if record.status == "ok")
     for key in sorted({test.truth_key for record in done for test in record.test}):
         with suppress(OSError):
             truth = store.layout.truth_folder(key)
             add(truth, look(truth), None, {"reference_files": ["references.parquet"]})
     write_parquet(partial / f"{FOLDERS}.parquet", pa.Table.from_pylist(folders, _FOLDERS))
+    pq.write_table(_runs(covered), partial / RUNS, compression="zstd", write_page_checksum=True)
     for table, parts in tables.items():
         shape = SCHEMAS[table].append(pa.field(schema.SOURCE, pa.int32()))
         whole = pa.concat_tables([shape.empty_table(), *parts]).unify_dictionaries()
         write_parquet(partial / f"{TABLES[table]}.parquet", whole)
     sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
     (partial / MANIFEST).write_text(json.dumps({"schema": SCHEMA_VERSION, "files": sizes}) + "\n")
-    return covered
+    return len(covered)
+
+
+def _runs(covered: dict[int, tuple[Path, RunRecord]]) -> pa.Table:
+    """Rows of the view `runs` with the numbers of their folders, relative to the store."""
+    rows = runs_table(dict(covered.values()))
+    names = pa.array([folder.as_posix() for folder, _ in covered.values()], pa.string())
+    rows = rows.set_column(rows.schema.get_field_index("folder"), "folder", names)
+    return rows.append_column(schema.SOURCE, pa.array(list(covered), pa.int32()))
 
 
 def _files_of_run(seen: Seen, stated: Iterable[str]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stbench.store.layout import Layout
+from stbench.store.schema import SOURCE
 from stbench.versions import SCHEMA_VERSION
 
 Seen = dict[str, tuple[int, int]]
@@ -24,6 +25,7 @@ Seen = dict[str, tuple[int, int]]
 
 MANIFEST = "index.json"
 FOLDERS = "folders"
+RUNS = "runs.parquet"
 TABLES = {
     "moments_files": "moments",
     "metrics_files": "metrics",
@@ -50,6 +52,8 @@ class Index:
     problem: str | None = None
     rows: dict[str, tuple[int, str, str | None]] = field(default_factory=dict)
     """Number, what was seen and the record's text by folder, relative to the store; truths have no record."""
+    listed: pa.Table | None = None
+    """Rows of the view `runs`, with the numbers of their folders."""
     valid: set[int] = field(default_factory=set)
     """Numbers of the folders that are as they were."""
 
@@ -65,9 +69,12 @@ class Index:
                 return cls(layout)
             if any((folder / name).stat().st_size != size for name, size in manifest["files"].items()):
                 raise ValueError("truncated")
-            columns = pq.read_table(folder / f"{FOLDERS}.parquet", page_checksum_verification=True).to_pydict()
+            if RUNS not in manifest["files"]:  # of an earlier stbench
+                return cls(layout)
+            columns = _whole(folder / f"{FOLDERS}.parquet").to_pydict()
             described = zip(columns["number"], columns["seen"], columns["record"], strict=True)
-            return cls(layout, folder, rows=dict(zip(columns["folder"], described, strict=True)))
+            rows = dict(zip(columns["folder"], described, strict=True))
+            return cls(layout, folder, rows=rows, listed=_whole(folder / RUNS))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
             return cls(
                 layout, problem=f"the index {folder} is damaged and was left out; run `stbench store compact` again"
@@ -85,6 +92,17 @@ class Index:
         """Text of the ``run.json`` of a folder that the index covers."""
         return self.rows[self._name(folder)][2] or ""
 
+    def runs(self) -> pa.Table:
+        """Rows of the view `runs` of the folders that `covers` has affirmed."""
+        import pyarrow.compute as pc
+
+        assert self.listed is not None
+        table = self.listed
+        kept = table.filter(pc.is_in(table[SOURCE], pa.array(sorted(self.valid), pa.int32()))).drop_columns([SOURCE])
+        names = kept["folder"] if os.sep == "/" else pc.replace_substring(kept["folder"], "/", os.sep)
+        spelt = pc.binary_join_element_wise(str(self.layout.root), names, os.sep)
+        return kept.set_column(kept.schema.get_field_index("folder"), "folder", spelt)
+
     def stale(self, *, truths: bool) -> list[int]:
         """Numbers of the truths or runs whose rows do not count: those that `covers` did not affirm."""
         numbers = {number for number, _, record in self.rows.values() if (record is None) is truths}
@@ -96,6 +114,10 @@ class Index:
 
     def _name(self, folder: Path) -> str:
         return self.layout.inside(folder).replace(os.sep, "/")
+
+
+def _whole(path: Path) -> pa.Table:
+    return pq.ParquetFile(path, page_checksum_verification=True).read()
 
 
 def changed_since(index: Index, runs: Iterable[Path]) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stbench.errors import UsageError
-from stbench.store.index import TABLES, Index, look
+from stbench.store.index import TABLES, Index, Seen, look
 from stbench.store.layout import RESCORED, Layout
 from stbench.store.record import RunRecord
 
@@ -54,20 +53,52 @@ class Store:
         self.layout.check()
         self.problems: list[str] = []
         self._use_index = use_index
-        self._indexed: set[Path] = set()
 
     @cached_property
     def records(self) -> dict[Path, RunRecord]:
         """Records of all committed runs by folder, oldest first; damaged runs are left out and reported."""
-        found = {}
+        texts = {folder: self._index.record(folder) for folder in self._folders[0]}
+        indexed = {folder: RunRecord.model_validate_json(text) for folder, text in texts.items()}
+        return dict(sorted((self._unindexed | indexed).items(), key=lambda item: item[1].run_id))
+
+    @cached_property
+    def runs(self) -> pa.Table:
+        """The view `runs`, for which the records of runs in the index need not be read."""
+        import pyarrow as pa
+
+        from stbench.store.runs import runs_table
+
+        read = runs_table(self._unindexed)
+        indexed = self._index.runs() if self._folders[0] else None
+        return read if indexed is None else pa.concat_tables([indexed, read]).sort_by("run_id")
+
+    def finished(self) -> set[str]:
+        """Keys of the cells that are done."""
+        import pyarrow.compute as pc
+
+        return set(self.runs.filter(pc.equal(self.runs["status"], "ok"))["cell_key"].to_pylist())
+
+    @cached_property
+    def _folders(self) -> tuple[list[Path], dict[Path, Seen]]:
+        """Folders of committed runs: those the index covers, and the others with what was seen of them."""
+        indexed, others = [], {}
         for folder in self.layout.runs.glob("*/*/*/*"):
             seen = look(folder) if folder.is_dir() else {}
             if "run.json" not in seen:
                 continue
-            indexed = self._index.covers(folder, seen)
+            if self._index.covers(folder, seen):  # it was whole when it was indexed
+                indexed.append(folder)
+            else:
+                others[folder] = seen
+        return indexed, others
+
+    @cached_property
+    def _unindexed(self) -> dict[Path, RunRecord]:
+        """Records read from the runs' own folders."""
+        found = {}
+        for folder, seen in self._folders[1].items():
             try:
-                text = self._index.record(folder) if indexed else (folder / "run.json").read_bytes()
-                record = RunRecord.model_validate_json(text)
+                record = RunRecord.model_validate_json((folder / "run.json").read_bytes())
             except (OSError, ValueError) as error:
                 self.problems.append(f"{folder / 'run.json'} cannot be read and was left out ({type(error).__name__})")
                 continue
@@ -76,13 +107,7 @@ class Store:
                 self.problems.append(f"run {record.run_id}: {', '.join(damaged)} is damaged; the run was left out")
                 continue
             found[folder] = record
-            if indexed:
-                self._indexed.add(folder)
-        return dict(sorted(found.items(), key=lambda item: item[1].run_id))
-
-    def finished(self) -> set[str]:
-        """Keys of the cells that are done."""
-        return {record.cell_key for record in self.records.values() if record.status == "ok"}
+        return found
 
     def find(self, name: str) -> tuple[Path, RunRecord]:
         """Return the latest run whose id or cell key starts with `name`.
@@ -115,7 +140,7 @@ class Store:
         """
         from stbench.store.database import open_database
 
-        return open_database(runs_table(self.records), self._source, statements, held=held)
+        return open_database(self.runs, self._source, statements, held=held)
 
     def query(self, sql: str) -> pa.Table:
         """Run one SELECT over the views.
@@ -168,9 +193,8 @@ class Store:
         return Source(files, index, self._index.stale(truths=truths) if index else ())
 
     def _run_files(self, table: str) -> list[str]:
-        done = {folder: record for folder, record in self.records.items() if record.status == "ok"}
-        if table in TABLES:
-            done = {folder: record for folder, record in done.items() if folder not in self._indexed}
+        records = self._unindexed if table in TABLES else self.records
+        done = {folder: record for folder, record in records.items() if record.status == "ok"}
         if table == "rescored_files":
             return self._rescored_files(done)
         name = RUN_FILES[table]
@@ -191,7 +215,10 @@ class Store:
         return [self._absolute(path) for path in whole]
 
     def _truth_files(self, table: str) -> list[str]:
-        keys = {t.truth_key for r in self.records.values() if r.status == "ok" for t in r.test}
+        import pyarrow.compute as pc
+
+        done = self.runs.filter(pc.equal(self.runs["status"], "ok"))["truth_keys"]
+        keys = {key for chunk in done.chunks for key in pc.unique(chunk.items).to_pylist()}
         folders = [self.layout.truth_folder(key) for key in sorted(keys)]
         if table in TABLES:
             folders = [f for f in folders if not (f.is_dir() and self._index.covers(f, look(f)))]
@@ -201,73 +228,6 @@ class Store:
             damaged = len(paths) - len(whole)
             self.problems.append(f"{damaged} {TRUTH_FILES[table]} below {self.layout.truth} are damaged")
         return whole
-
-
-def runs_table(records: dict[Path, RunRecord]) -> pa.Table:
-    """The view `runs`: one row per run."""
-    import pyarrow as pa
-
-    text, number, integer = pa.string(), pa.float64(), pa.int64()
-    mapping = pa.map_(text, text)
-    columns: dict[str, Any] = {
-        "run_id": text, "cell_key": text, "status": text,
-        "dataset": text, "dataset_revision": text, "protocol": text, "protocol_version": text, "fold": text,
-        "model": text, "distribution": text, "results_version": text, "source_digest": text,
-        "params": text, "preset": text,
-        "seed": integer, "precision": text, "control": pa.bool_(),
-        "badges": pa.list_(text), "ledger": mapping, "patients": mapping, "truth_keys": mapping,
-        "test_parts": integer, "covered_parts": number, "complete_parts": integer, "n_genes": integer,
-        "fit_seconds": number, "predict_seconds": number, "total_seconds": number,
-        "peak_memory_mb": number, "peak_gpu_memory_mb": number, "n_parameters": integer, "device": text,
-        "started": text, "finished": text,
-        "failure_stage": text, "failure": text, "traceback": text, "folder": text,
-    }  # fmt: skip
-    rows = [_run_row(folder, record) for folder, record in records.items()]
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))
-
-
-def _run_row(folder: Path, record: RunRecord) -> dict[str, Any]:
-    cell, cost, failure = record.cell, record.cost, record.failure
-    return {
-        "run_id": record.run_id,
-        "cell_key": record.cell_key,
-        "status": record.status,
-        "dataset": cell.dataset,
-        "dataset_revision": cell.dataset_revision,
-        "protocol": cell.protocol,
-        "protocol_version": cell.protocol_version,
-        "fold": cell.fold.id,
-        "model": cell.model,
-        "distribution": cell.model_distribution,
-        "results_version": cell.results_version,
-        "source_digest": cell.source_digest,
-        "params": json.dumps(cell.params, sort_keys=True),
-        "preset": cell.preset,
-        "seed": cell.seed,
-        "precision": cell.precision,
-        "control": cell.control,
-        "badges": record.badges,
-        "ledger": record.ledger,
-        "patients": cell.patients,
-        "truth_keys": {t.slide: t.truth_key for t in record.test},
-        "test_parts": len(cell.fold.test),
-        "covered_parts": len(cell.fold.test) - sum(1 - t.coverage for t in record.test),
-        "complete_parts": cell.complete_parts,
-        "n_genes": record.n_genes,
-        "fit_seconds": cost.seconds.get("fit"),
-        "predict_seconds": cost.seconds.get("predict"),
-        "total_seconds": sum(cost.seconds.values()),
-        "peak_memory_mb": cost.peak_memory_mb,
-        "peak_gpu_memory_mb": cost.peak_gpu_memory_mb,
-        "n_parameters": cost.n_parameters,
-        "device": record.device,
-        "started": record.started,
-        "finished": record.finished,
-        "failure_stage": failure and failure.stage,
-        "failure": failure and f"{failure.kind}: {failure.message}",
-        "traceback": failure and failure.traceback,
-        "folder": str(folder),
-    }
 
 
 def _ends_as_parquet(path: Path) -> bool:

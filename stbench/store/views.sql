@@ -100,16 +100,16 @@ WITH reduced AS (
            avg(pcc) AS pcc_slide,
            avg(pcc) FILTER (hvg50) AS pcc_hvg50,
            avg(pcc) FILTER (heg50) AS pcc_heg50,
-           avg(pcc) FILTER (n > 0 AND by_variance <= 50) AS pcc_hvg50_test,
-           avg(pcc) FILTER (n > 0 AND by_mean <= 50) AS pcc_heg50_test,
+           avg(pcc) FILTER (n > 0 AND var_true >= least_variable) AS pcc_hvg50_test,
+           avg(pcc) FILTER (n > 0 AND mean_true >= least_expressed) AS pcc_heg50_test,
            avg(pcc) FILTER (marker) AS pcc_markers, count(marker) > 0 AS has_markers,
            CASE WHEN count(pcc) > 0 THEN (count(*) FILTER (pcc > 0.3))::DOUBLE END AS "n_pcc_above_0.3",
            avg(r2) AS r2, avg(mse) AS mse, avg(mae) AS mae, avg(rmse) AS rmse, avg(nrmse) AS nrmse
-    FROM (
-        SELECT *, rank() OVER (slide_genes ORDER BY var_true DESC NULLS LAST) AS by_variance,
-                  rank() OVER (slide_genes ORDER BY CASE WHEN n > 0 THEN mean_true END DESC NULLS LAST) AS by_mean
-        FROM gene_scores WINDOW slide_genes AS (PARTITION BY run_id, split, slide)
-    ) GROUP BY run_id, split, slide
+    FROM gene_scores LEFT JOIN (
+        SELECT run_id, split, slide,  -- the 50th, or the last where there are fewer: a sort of all genes takes thrice the time
+               max(var_true, 50)[-1] AS least_variable, max(mean_true, 50) FILTER (n > 0)[-1] AS least_expressed
+        FROM gene_scores GROUP BY run_id, split, slide
+    ) USING (run_id, split, slide) GROUP BY run_id, split, slide
 ), wide AS (
     SELECT c.dataset, c.protocol, c.model, c.fold, c.seed, c.cell_key, r.run_id, r.split,
            c.patients[r.slide] AS patient, r.* EXCLUDE (run_id, split)

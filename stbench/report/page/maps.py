@@ -83,7 +83,8 @@ def section_maps(
             continue
         drawn.append(section_map(section, chosen, images))
     if len(names) > chosen.limits.slides:
-        notes.append(f"{names[0][0]} under {names[0][1]}: maps of {chosen.limits.slides} of {len(names)} slides")
+        more = len(names) - chosen.limits.slides
+        notes.append(f"{names[0][0]} under {names[0][1]}: maps of {more} of {len(names)} slides")
     return drawn, notes
 
 

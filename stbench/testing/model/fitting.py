@@ -142,12 +142,19 @@ def gene_order(subject: ModelSubject) -> None:
 
 
 def _misplaced(columns: Values, expected: Values) -> NDArray[np.bool_]:
-    """Columns that are another expected column rather than their own, (genes,)."""
+    """Columns that are another expected column rather than their own, (genes,).
+
+    Columns in another order are a permutation: each of them is one that is misplaced itself. A column that a short
+    training has left near another gene's is not.
+    """
     distance = np.abs(columns[:, :, None] - expected[:, None]).mean(0)  # (columns, expected)
     nearest = distance.argmin(1)
     apart = np.abs(expected - expected[:, nearest]).mean(0)
     # halfway to another gene: a swap goes all the way, a refit stays near
-    return np.asarray((distance.diagonal() - distance.min(1) > 0.5 * apart) & (apart > 0))
+    misplaced = (distance.diagonal() - distance.min(1) > 0.5 * apart) & (apart > 0)
+    for _ in nearest:  # what is left are whole cycles
+        misplaced &= misplaced[nearest] & np.isin(np.arange(len(nearest)), nearest[misplaced])
+    return np.asarray(misplaced)
 
 
 @checks.add("what cannot beat the training mean where expression follows the colour has learnt nothing", needs=FIT)

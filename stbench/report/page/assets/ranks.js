@@ -2,7 +2,8 @@
 function drawRanks() {
   const names = new Map(); // by key; a variant has one name for all tasks unless its siblings differ
   for (const t of data.tasks) for (const variant of t.variants) if (!names.has(variant.key)) names.set(variant.key, variant);
-  const columns = data.tasks.map((t) => ({ task: t, metrics: Object.keys(t.metrics) }));
+  const ranked = (t, name) => t.metrics[name].rows.some((row) => row?.rank); // not what describes the truth or a spread
+  const columns = data.tasks.map((t) => ({ task: t, metrics: Object.keys(t.metrics).filter((name) => ranked(t, name)) }));
   const rankIn = (t, metric, key) => t.metrics[metric].rows[t.variants.findIndex((variant) => variant.key === key)]?.rank ?? null;
   const means = [...names.keys()].map((key) => {
     const ranks = data.tasks.map((t) => rankIn(t, t.headline, key));
