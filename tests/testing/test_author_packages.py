@@ -97,6 +97,15 @@ def test_a_declared_failure_is_no_failure(installed: Installed) -> None:
     assert outcome["message"].startswith("reads the counts (predictions change")
 
 
+def test_checks_of_one_kind_can_be_named_for_a_distribution_of_several(installed: Installed) -> None:
+    """The distribution registers a dataset, a metric and a protocol beside its model."""
+    code, reports = checked(installed, "stbench-good", "--only", "parameters", "--xfail", "named:not yet")
+
+    assert code == 0
+    assert {r["subject"].split()[0] for r in reports} == {"model"}
+    assert {r["verdict"] for r in reports} == {"not settled"}  # one check of many
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

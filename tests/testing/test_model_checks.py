@@ -20,6 +20,7 @@ from stbench.registry import ModelSpec
 from stbench.slides import Slide
 from stbench.testing import check_model, model_checks
 from stbench.testing.model import ModelSubject, checks
+from stbench.testing.model.fitting import misplaced_columns
 
 TOY = Path(__file__).parents[1] / "toy"
 
@@ -457,3 +458,14 @@ def test_what_is_imported_by_name_is_run_by_name(toy_path: None) -> None:
 
     assert "stbench_toy_models" in sys.modules
     assert outcomes["own_process"].status == "passed"
+
+
+def test_a_column_left_near_another_gene_is_not_taken_for_a_swap() -> None:
+    """A short training leaves one gene's column near another's; an order of its own moves at least two."""
+    expected = np.tile([0.0, 1.0, 2.0, 5.0], (6, 1)) + np.arange(6)[:, None] * 0.01
+    undertrained = expected.copy()
+    undertrained[:, 1] = expected[:, 2]
+
+    assert not misplaced_columns(undertrained, expected).any()
+    assert misplaced_columns(expected[:, [0, 2, 1, 3]], expected).tolist() == [False, True, True, False]
+    assert misplaced_columns(np.roll(expected, 1, axis=1), expected).all()

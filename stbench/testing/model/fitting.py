@@ -131,7 +131,7 @@ def gene_order(subject: ModelSubject) -> None:
     model = subject.fit(train, validation)
     prediction = subject.predict(model, slides.test, "genes in another order")
     names = slides.test.adata.var_names[order]
-    misplaced = names[_misplaced(prediction, subject.prediction[:, order])]
+    misplaced = names[misplaced_columns(prediction, subject.prediction[:, order])]
     assert not len(misplaced), (
         f"fitted with the genes in another order, the columns of {', '.join(misplaced)} hold other genes; predict "
         "genes in the order of the training slides' var_names"
@@ -141,7 +141,7 @@ def gene_order(subject: ModelSubject) -> None:
     assert own < other, "the predicted columns fit other genes better than their own, whatever the order of the genes"
 
 
-def _misplaced(columns: Values, expected: Values) -> NDArray[np.bool_]:
+def misplaced_columns(columns: Values, expected: Values) -> NDArray[np.bool_]:
     """Columns that are another expected column rather than their own, (genes,).
 
     Columns in another order are a permutation: each of them is one that is misplaced itself. A column that a short
