@@ -327,9 +327,9 @@ def test_against_the_spots_themselves(case: str, slide_scores: Mapping) -> None:
         rows = list(slow_gene_scores(scored))
         for metric in ("pcc", "r2", "mse", "mae", "rmse"):
             expected = np.mean([row[metric] for row in rows if metric in row])
-            assert slide_scores[case, name, metric] == pytest.approx(expected, rel=1e-6, abs=1e-7), metric
+            assert slide_scores[case, name, metric] == pytest.approx(expected, rel=1e-9, abs=1e-9), metric
         correlations = [row["pcc"] for row in rows if "pcc" in row]
-        assert slide_scores[case, name, "pcc_q1"] == pytest.approx(np.quantile(correlations, 0.25), abs=1e-7)
+        assert slide_scores[case, name, "pcc_q1"] == pytest.approx(np.quantile(correlations, 0.25), abs=1e-9)
         assert slide_scores[case, name, "n_pcc_above_0.3"] == sum(r > 0.3 for r in correlations)
 
 
