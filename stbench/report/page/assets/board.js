@@ -73,7 +73,8 @@ function drawBoard() {
   const known = data.metrics[state.metric];
   byId("metric-title").textContent = `${state.metric}: ${known ? known.title : "a metric of a plugin that is not installed here"} (${direction(state.metric) === "max" ? "higher" : "lower"} is better)`;
   const lines = Object.entries(board().references).map(([name, value]) => `${name} ${number(value)}`);
-  byId("board-notes").textContent = ["≈ and shading: not told from the best by a paired test.",
+  const several = board().rows.some((row) => row && row.n_units > 1);
+  byId("board-notes").textContent = [`≈ and shading: not told from the best${several ? " by a paired test" : ": one unit tells nothing apart"}.`,
     lines.length ? `Reference lines, computed from the truth and not ranked: ${lines.join(", ")}.` : ""].join(" ");
 }
 
