@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from stbench.errors import DataError
-from stbench.protocols.steps import FitOn, State, Unfitted, column_sums, select_panel, shared_genes
+from stbench.protocols.steps import (
+    FitOn,
+    State,
+    Unfitted,
+    column_sums,
+    in_tissue,
+    select_panel,
+    shared_genes,
+    spot_totals,
+)
 from stbench.slides import Slide
 
 
@@ -21,11 +30,8 @@ class SpotCounts(Unfitted):
 
     def transform(self, slide: Slide, state: State) -> Slide:
         """Return the slide without the spots filtered out."""
-        total = np.asarray(slide.adata.X.sum(axis=1)).ravel()
-        keep = (total > self.above) & (total < self.below)
-        if "in_tissue" in slide.adata.obs:
-            keep &= np.asarray(slide.adata.obs["in_tissue"], bool)
-        return slide.subset(keep)
+        total = spot_totals(slide)
+        return slide.subset(in_tissue(slide) & (total > self.above) & (total < self.below))
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,22 @@ def leave_one_out(slides: Sequence[SlideInfo], unit: Callable[[SlideInfo], str])
     return folds
 
 
+def leave_one_patient_out(slides: Sequence[SlideInfo]) -> list[Fold]:
+    """`leave_one_out` by patient."""
+    try:
+        return leave_one_out(slides, lambda s: s.patient)
+    except NotApplicable:
+        raise NotApplicable("leave-one-patient-out needs two patients") from None
+
+
+def leave_one_section_out(slides: Sequence[SlideInfo]) -> list[Fold]:
+    """`leave_one_out` by section: bin sizes of one section share its image and are left out together."""
+    try:
+        return leave_one_out(slides, lambda s: s.image_id or s.id)
+    except NotApplicable:
+        raise NotApplicable("leave-one-section-out needs two slides") from None
+
+
 def fifths(slides: Sequence[SlideInfo]) -> list[Fold]:
     """Five contiguous bands of every slide in turn; validation is the next band, a ring of spots lies between."""
     folds = []

@@ -14,7 +14,7 @@ from stbench.protocols.by_dataset import ByDataset
 from stbench.protocols.combat import ComBat
 from stbench.protocols.denoise import AdaptiveMedian
 from stbench.protocols.expressed import ExpressedGenes, SpotCounts
-from stbench.protocols.folds import FIFTHS, Block, Fold, Part, leave_one_out
+from stbench.protocols.folds import FIFTHS, Block, Fold, Part, leave_one_patient_out, leave_one_section_out
 from stbench.protocols.protocol import Protocol
 from stbench.protocols.sepal_splits import STNET_TEST, STNET_TRAIN, STNET_VALIDATION
 from stbench.protocols.steps import AnnotateGenes, FitOn, MoranPanel, Step
@@ -84,13 +84,9 @@ def _stnet_split(slides: Sequence[SlideInfo]) -> list[Fold]:
 
 def _leave_one_out(slides: Sequence[SlideInfo]) -> list[Fold]:
     try:
-        return leave_one_out(slides, lambda slide: slide.patient)
+        return leave_one_patient_out(slides)
     except NotApplicable:
-        pass
-    try:
-        return leave_one_out(slides, lambda slide: slide.image_id or slide.id)
-    except NotApplicable:
-        raise NotApplicable("it needs two patients or two sections") from None
+        return leave_one_section_out(slides)
 
 
 SEPAL_2023 = Protocol(

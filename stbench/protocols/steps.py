@@ -57,10 +57,7 @@ class FilterSpots(Unfitted):
 
     def transform(self, slide: Slide, state: State) -> Slide:
         """Return the slide without the spots filtered out."""
-        keep = np.asarray(slide.adata.X.sum(axis=1)).ravel() >= self.min_counts
-        if "in_tissue" in slide.adata.obs:
-            keep &= np.asarray(slide.adata.obs["in_tissue"], bool)
-        return slide.subset(keep)
+        return slide.subset(in_tissue(slide) & (spot_totals(slide) >= self.min_counts))
 
 
 @dataclass(frozen=True)
@@ -186,6 +183,16 @@ class MarkGenes(Unfitted):
         var = slide.adata.var
         var["marker"] = var.index.isin(self.markers) | var["symbol"].isin(self.markers).to_numpy()
         return slide
+
+
+def spot_totals(slide: Slide) -> NDArray[np.float64]:
+    """Counts of each spot over all genes, (spots,)."""
+    return np.asarray(slide.adata.X.sum(axis=1), np.float64).ravel()
+
+
+def in_tissue(slide: Slide) -> NDArray[np.bool_]:
+    """``obs["in_tissue"]``, (spots,); all True where the data do not say."""
+    return np.asarray(slide.adata.obs.get("in_tissue", np.ones(slide.n_spots)), bool)
 
 
 def select_panel(slide: Slide, genes: Sequence[str]) -> Slide:

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from stbench.errors import NotApplicable
-from stbench.protocols.folds import Fold, fifths, leave_one_out
+from stbench.protocols.folds import fifths, leave_one_patient_out, leave_one_section_out
 from stbench.protocols.protocol import Protocol
 from stbench.protocols.steps import AnnotateGenes, DropMasked, FilterSpots, MoranPanel, NormalizeLog1p
-from stbench.slides import SlideInfo
-
-
-def _by_patient(slides: Sequence[SlideInfo]) -> list[Fold]:
-    try:
-        return leave_one_out(slides, lambda s: s.patient)
-    except NotApplicable:
-        raise NotApplicable("leave-one-patient-out needs two patients") from None
-
-
-def _by_section(slides: Sequence[SlideInfo]) -> list[Fold]:
-    # bin sizes of one section share its image and are left out together
-    try:
-        return leave_one_out(slides, lambda s: s.image_id or s.id)
-    except NotApplicable:
-        raise NotApplicable("leave-one-section-out needs two slides") from None
-
 
 STBENCH_BLOCKS_V1 = Protocol(
     name="stbench-blocks-v1",
@@ -39,7 +20,7 @@ STBENCH_BLOCKS_V1 = Protocol(
 STBENCH_SECTION_V1 = replace(
     STBENCH_BLOCKS_V1,
     name="stbench-section-v1",
-    split=_by_section,
+    split=leave_one_section_out,
     declares=frozenset({"same_patient"}),
     alternative=STBENCH_BLOCKS_V1,
 )
@@ -47,7 +28,7 @@ STBENCH_SECTION_V1 = replace(
 STBENCH_V1 = replace(
     STBENCH_SECTION_V1,
     name="stbench-v1",
-    split=_by_patient,
+    split=leave_one_patient_out,
     declares=frozenset(),
     alternative=STBENCH_SECTION_V1,
 )

@@ -57,9 +57,13 @@ class Store:
     @cached_property
     def records(self) -> dict[Path, RunRecord]:
         """Records of all committed runs by folder, oldest first; damaged runs are left out and reported."""
-        texts = {folder: self._index.record(folder) for folder in self._folders[0]}
-        indexed = {folder: RunRecord.model_validate_json(text) for folder, text in texts.items()}
-        return dict(sorted((self._unindexed | indexed).items(), key=lambda item: item[1].run_id))
+        found = dict(self._unindexed)
+        for folder in self._folders[0]:
+            try:
+                found[folder] = RunRecord.model_validate_json(self._index.record(folder))
+            except ValueError as error:
+                self._leave_out(folder, error)
+        return dict(sorted(found.items(), key=lambda item: item[1].run_id))
 
     @cached_property
     def runs(self) -> pa.Table:
@@ -71,6 +75,9 @@ class Store:
         read = runs_table(self._unindexed)
         indexed = self._index.runs() if self._folders[0] else None
         return read if indexed is None else pa.concat_tables([indexed, read]).sort_by("run_id")
+
+    def _leave_out(self, folder: Path, error: Exception) -> None:
+        self.problems.append(f"{folder / 'run.json'} cannot be read and was left out ({type(error).__name__})")
 
     def finished(self) -> set[str]:
         """Keys of the cells that are done."""
@@ -100,7 +107,7 @@ class Store:
             try:
                 record = RunRecord.model_validate_json((folder / "run.json").read_bytes())
             except (OSError, ValueError) as error:
-                self.problems.append(f"{folder / 'run.json'} cannot be read and was left out ({type(error).__name__})")
+                self._leave_out(folder, error)
                 continue
             damaged = [name for name, size in record.files.items() if seen.get(name, (-1, 0))[0] != size]
             if damaged:

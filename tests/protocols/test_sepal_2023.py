@@ -222,7 +222,7 @@ def test_other_data_leave_a_patient_out_or_a_section() -> None:
 
     assert [fold.id for fold in SEPAL_2023_CLEAN.folds(several)] == ["A", "B", "C"]
     assert [f.id for f in SEPAL_2023.folds([replace(s, patient="A") for s in several])] == ["S1", "S2", "S3"]
-    with pytest.raises(NotApplicable, match="two patients or two sections"):
+    with pytest.raises(NotApplicable, match="leave-one-section-out needs two slides"):
         SEPAL_2023.folds(several[:1])
 
 
