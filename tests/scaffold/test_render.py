@@ -123,7 +123,7 @@ def test_bad_names_are_refused(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["none", "patch", "lightning-model", "dataset"])
+@pytest.mark.parametrize("name", ["none", "patch", "lightning-model", "dataset", "row"])
 def test_names_whose_class_would_hide_another_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="say more"):
         render(name, "model", tmp_path)
