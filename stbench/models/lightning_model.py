@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -32,7 +32,7 @@ class LightningModel(Model[P]):
 
     The module's ``training_step`` and ``validation_step`` get batches ``(images, target)``: (b, 3, h, w) float32 in
     0–1, and (b, genes) float32 in target units (a value that was not measured is what the protocol put in its place;
-    with the class attribute ``masked`` batches are ``(images, target, measured)``).
+    with the class attribute ``masked`` batches are ``(images, target, counts)``, see `counted`).
     ``validation_step`` logs ``val_loss``, smaller is better: it decides which epoch is kept. ``forward`` takes images
     and returns (b, genes). Normalising and augmenting images is the module's own business.
 
@@ -56,16 +56,30 @@ class LightningModel(Model[P]):
     def module(self, n_genes: int) -> lightning.LightningModule:
         """Make the untrained module; the global generators are seeded when this is called."""
 
+    def start(self, network: lightning.LightningModule, train: Sequence[Slide]) -> None:
+        """Set what the untrained module takes from the training slides, such as their mean; nothing unless overridden.
+
+        What it sets belongs in the module's buffers or weights, so that `save` keeps it.
+        """
+
+    def counted(self, slide: Slide) -> NDArray[np.bool_]:
+        """Which of a training slide's values the loss counts, (spots, genes): the measured ones unless overridden.
+
+        Of validation slides it is always the measured ones: the epoch is chosen by what was seen.
+        """
+        return slide.measured
+
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Train; with validation slides the epoch with the lowest ``val_loss`` is kept, else the last."""
         order = torch.Generator().manual_seed(self.context.seed)
         with seeded(self.context):
             self.n_genes = train[0].adata.n_vars
             self.network = self.module(self.n_genes)
+            self.start(self.network, train)
             train_module(
                 self.network,
-                self._batches(train, order),
-                self._batches(validation) if validation else None,
+                self._batches(train, self.counted, order),
+                self._batches(validation, _measured) if validation else None,
                 self.context,
                 epochs=self.params.epochs,
                 patience=self.params.patience,
@@ -76,7 +90,7 @@ class LightningModel(Model[P]):
         """Predict in target units, (spots, genes)."""
         device = self.context.device
         network = self.network.to(device).eval()
-        patches = slide.patches(pixels=self.params.pixels, microns=self.params.microns)
+        patches = slide.patches(pixels=self.params.pixels, microns=self.params.field_um)
         with seeded(self.context), torch.inference_mode(), predict_precision(self.context):
             batches = image_batches(patches, self.params.batch_size, device)
             return np.concatenate([network(images).float().cpu().numpy() for images in batches])
@@ -113,14 +127,24 @@ class LightningModel(Model[P]):
         """Trainable weights."""
         return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
-    def _batches(self, slides: Sequence[Slide], order: torch.Generator | None = None) -> PatchBatches:
+    def _batches(
+        self,
+        slides: Sequence[Slide],
+        counted: Callable[[Slide], NDArray[np.bool_]],
+        order: torch.Generator | None = None,
+    ) -> PatchBatches:
         p = self.params
         return PatchBatches(
             slides,
             pixels=p.pixels,
-            microns=p.microns,
+            microns=p.field_um,
             batch_size=p.batch_size,
             device=self.context.device,
             generator=order,
-            masked=self.masked,
+            mask=counted if self.masked else None,
         )
+
+
+def _measured(slide: Slide) -> NDArray[np.bool_]:
+    """Which of a slide's values were measured, (spots, genes)."""
+    return slide.measured

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from stbench.models.contract import stack_targets
 from stbench.slides import Slide
 
 Batch = tuple[Tensor, ...]
-"""Images (b, 3, h, w) float32 in 0–1, target (b, genes) float32; if asked for, what was measured, (b, genes) bool."""
+"""Images (b, 3, h, w) float32 in 0–1, target (b, genes) float32; if asked for, which values count, (b, genes) bool."""
 
 
 class PatchBatches:
@@ -34,8 +34,8 @@ class PatchBatches:
         Where patches, targets and batches are.
     generator
         Draws another order for every epoch; the slides' own order if None.
-    masked
-        Batches hold what was measured, too.
+    mask
+        Says of a slide which values count, (spots, genes); batches then hold that, too.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PatchBatches:
         batch_size: int,
         device: str,
         generator: torch.Generator | None = None,
-        masked: bool = False,
+        mask: Callable[[Slide], NDArray[np.bool_]] | None = None,
     ) -> None:
         n_spots = sum(slide.n_spots for slide in slides)
         self.patches = torch.empty((n_spots, pixels, pixels, 3), dtype=torch.uint8, device=device)
@@ -57,8 +57,8 @@ class PatchBatches:
             self.patches[start : start + slide.n_spots] = torch.from_numpy(np.array(cut))
             start += slide.n_spots
         self.target = torch.from_numpy(stack_targets(slides)).to(device)  # (spots, genes)
-        measured = np.concatenate([slide.measured for slide in slides]) if masked else None
-        self.measured = None if measured is None else torch.from_numpy(measured).to(device)  # (spots, genes)
+        counts = None if mask is None else np.concatenate([mask(slide) for slide in slides])
+        self.counts = None if counts is None else torch.from_numpy(counts).to(device)  # (spots, genes)
         self.batch_size = batch_size
         self.generator = generator
 
@@ -69,8 +69,8 @@ class PatchBatches:
         n_spots = len(self.patches)
         order = torch.arange(n_spots) if self.generator is None else torch.randperm(n_spots, generator=self.generator)
         for chosen in order.to(self.patches.device).tensor_split(len(self)):
-            mask = () if self.measured is None else (self.measured[chosen],)
-            yield as_images(self.patches[chosen]), self.target[chosen], *mask
+            counts = () if self.counts is None else (self.counts[chosen],)
+            yield as_images(self.patches[chosen]), self.target[chosen], *counts
 
 
 def as_images(patches: Tensor) -> Tensor:

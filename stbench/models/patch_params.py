@@ -17,3 +17,8 @@ class PatchParams(Params):
     patience: int | None = Field(
         10, ge=1, description="epochs without a lower validation loss before stopping; None: never early"
     )
+
+    @property
+    def field_um(self) -> float:
+        """Tissue side of what the module sees, µm."""
+        return self.microns

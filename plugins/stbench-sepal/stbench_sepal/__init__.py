@@ -1,0 +1,1 @@
+"""SEPAL (Mejia et al. 2023) and its controls for stbench."""
