@@ -52,7 +52,7 @@ SMOKE = SMOKE_INPUT | {
     "graph": [64],
     "pooling": "mean",
     "lr": 1e-3,
-    "epochs": 40,
+    "epochs": 10,
 }
 
 
