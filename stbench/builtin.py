@@ -126,6 +126,16 @@ def stbench_protocols() -> list[ProtocolSpec]:
             factory="stbench.protocols.sepal_2023:SEPAL_2023_CLEAN",
             title="the same, with nothing fitted or chosen on validation or test slides",
         ),
+        ProtocolSpec(
+            name="stnet-2020",
+            factory="stbench.protocols.stnet_2020:STNET_2020",
+            title="ST-Net's task: the 250 genes with the highest mean, log share of counts, leave one patient out",
+        ),
+        ProtocolSpec(
+            name="stnet-2020-clean",
+            factory="stbench.protocols.stnet_2020:STNET_2020_CLEAN",
+            title="the same, with the panel chosen on training slides and a patient to validate on",
+        ),
     ]
 
 

@@ -15,7 +15,9 @@ InnerFold = tuple[list[Slide], list[Slide]]
 BLOCKS = 5
 
 
-def inner_folds(train: Sequence[Slide], by: Literal["patient", "slide", "block", "auto"] = "auto") -> list[InnerFold]:
+def inner_folds(
+    train: Sequence[Slide], by: Literal["patient", "slide", "block", "auto"] = "auto", n_folds: int | None = None
+) -> list[InnerFold]:
     """Split training slides into (fit, held-out) pairs.
 
     Parameters
@@ -23,6 +25,8 @@ def inner_folds(train: Sequence[Slide], by: Literal["patient", "slide", "block",
     by
         Unit left out: ``patient``, ``slide``, one of five contiguous ``block`` bands of each slide; ``auto`` takes the
         first of these of which there are at least two.
+    n_folds
+        Two or more: leave out every n-th unit by name, in turn; None: one unit at a time. Blocks are always five.
 
     Raises
     ------
@@ -46,12 +50,13 @@ def inner_folds(train: Sequence[Slide], by: Literal["patient", "slide", "block",
     units = sorted(set(names))
     if len(units) < 2:
         raise UsageError(f"inner folds by {by} need two of them in the training slides; use by='auto'")
+    n_folds = min(n_folds or len(units), len(units))
     return [
         (
-            [s for s, n in zip(train, names, strict=True) if n != unit],
-            [s for s, n in zip(train, names, strict=True) if n == unit],
+            [s for s, n in zip(train, names, strict=True) if n not in units[f::n_folds]],
+            [s for s, n in zip(train, names, strict=True) if n in units[f::n_folds]],
         )
-        for unit in units
+        for f in range(n_folds)
     ]
 
 

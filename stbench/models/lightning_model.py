@@ -18,7 +18,7 @@ from stbench.models.contract import Model
 from stbench.models.patch_batches import PatchBatches, image_batches
 from stbench.models.patch_params import PatchParams
 from stbench.models.seeding import seeded
-from stbench.models.training import predict_precision, train_module
+from stbench.models.training import Trained, predict_precision, train_module
 from stbench.slides import Slide
 
 WEIGHTS = "module.safetensors"
@@ -71,20 +71,25 @@ class LightningModel(Model[P]):
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Train; with validation slides the epoch with the lowest ``val_loss`` is kept, else the last."""
+        self.train_for(self.params.epochs, train, validation)
+
+    def train_for(self, epochs: int, train: Sequence[Slide], validation: Sequence[Slide] = ()) -> Trained:
+        """Make a module and train it for at most `epochs`: what `fit` does, once or (inner folds) several times."""
         order = torch.Generator().manual_seed(self.context.seed)
         with seeded(self.context):
             self.n_genes = train[0].adata.n_vars
             self.network = self.module(self.n_genes)
             self.start(self.network, train)
-            train_module(
+            trained = train_module(
                 self.network,
                 self._batches(train, self.counted, order),
                 self._batches(validation, _measured) if validation else None,
                 self.context,
-                epochs=self.params.epochs,
+                epochs=epochs,
                 patience=self.params.patience,
             )
         self.network.trainer = None  # it holds on to the training patches
+        return trained
 
     def predict(self, slide: Slide) -> NDArray[np.float32]:
         """Predict in target units, (spots, genes)."""

@@ -39,11 +39,14 @@ class Trained:
         The epoch (from 0) whose weights the module now has.
     best_loss
         Its monitored loss; None without validation data.
+    losses
+        The monitored loss after each epoch; empty without validation data.
     """
 
     epochs: int
     best_epoch: int
     best_loss: float | None
+    losses: tuple[float, ...] = ()
 
 
 def train_module(
@@ -110,7 +113,7 @@ def train_module(
             trainer.fit(module, _loader(train), _loader(validation))
     keep.restore(module)
     module.cpu().eval()
-    return Trained(trainer.current_epoch, keep.epoch, keep.loss)
+    return Trained(trainer.current_epoch, keep.epoch, keep.loss, tuple(keep.losses))
 
 
 def predict_precision(context: Context) -> torch.autocast:
@@ -128,6 +131,7 @@ class _KeepBest(Callback):
         self.context = context
         self.epoch = 0
         self.loss: float | None = None
+        self.losses: list[float] = []
         self.weights: dict[str, Any] | None = None
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -139,6 +143,7 @@ class _KeepBest(Callback):
         loss = float(trainer.callback_metrics[self.monitor])
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         self.context.report(f"{epoch}: {self.monitor} {loss:.5f}")
+        self.losses.append(loss)
         if loss == loss and (self.loss is None or loss < self.loss):
             self.loss, self.epoch = loss, trainer.current_epoch
             self.weights = copy.deepcopy(module.state_dict())

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stbench.protocols.steps import FitOn, State, Step
+from stbench.protocols.steps import FitOn, State, Step, Unfitted
 from stbench.slides import Slide
+
+
+@dataclass(frozen=True)
+class AsLoaded(Unfitted):
+    """Changes nothing: for the data sets of which a paper says nothing."""
+
+    def transform(self, slide: Slide, state: State) -> Slide:
+        """Return the slide."""
+        return slide
 
 
 @dataclass(frozen=True)

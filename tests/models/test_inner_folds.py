@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,28 @@ def test_bands_without_spots_make_no_fold(tmp_path: Path) -> None:
 
     assert len(folds) == 3  # three rows
     assert all(s.n_spots for fit, held_out in folds for s in (*fit, *held_out))
+
+
+def test_a_number_of_folds_takes_every_nth_patient_by_name(tmp_path: Path) -> None:
+    train = toy_slides(tmp_path, patients=5, spots=9)[::-1]
+
+    held_out = [held for _, held in written(inner_folds(train, by="patient", n_folds=3))]
+
+    assert held_out == ["P4-S1 P1-S1", "P5-S1 P2-S1", "P3-S1"]
+    assert written(inner_folds(train, n_folds=9)) == written(inner_folds(train))  # there are no more than units
+
+
+def test_of_22_patients_four_folds_hold_out_6_6_5_5(tmp_path: Path) -> None:
+    (slide,) = toy_slides(tmp_path, patients=1, spots=9)
+    train = [Slide(slide.adata, replace(slide.info, patient=f"BC{n:02d}"), slide.source) for n in range(22)]
+
+    folds = inner_folds(train, by="patient", n_folds=4)
+
+    assert [len(held_out) for _, held_out in folds] == [6, 6, 5, 5]
+    assert [s.info.patient for s in folds[1][1]] == ["BC01", "BC05", "BC09", "BC13", "BC17", "BC21"]
+    for fit, held_out in folds:
+        assert len(fit) + len(held_out) == 22
+        assert not {s.info.patient for s in fit} & {s.info.patient for s in held_out}
 
 
 def test_one_unit_cannot_be_left_out(tmp_path: Path) -> None:

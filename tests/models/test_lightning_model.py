@@ -171,6 +171,38 @@ def test_inputs_are_left_as_they_were(tmp_path: Path) -> None:
         np.testing.assert_array_equal(slide.target, old)
 
 
+class Centred(Simple):
+    """Starts at the training mean."""
+
+    def start(self, network: lightning.LightningModule, train: Sequence[Slide]) -> None:
+        last = network.network[-1]
+        with torch.no_grad():
+            last.weight.zero_()
+            last.bias.copy_(torch.from_numpy(np.concatenate([slide.target for slide in train]).mean(0)))
+
+
+def test_a_new_module_can_start_from_the_training_data(tmp_path: Path) -> None:
+    *train, test = toy_slides(tmp_path, patients=3)
+    model = Centred(Params(), context(tmp_path))
+
+    model.train_for(0, train)
+
+    mean = np.concatenate([slide.target for slide in train]).mean(0)
+    np.testing.assert_allclose(predicted(model, test), np.tile(mean, (test.n_spots, 1)), rtol=1e-5)
+
+
+def test_training_again_for_fewer_epochs_starts_anew(tmp_path: Path) -> None:
+    *train, validation, test = toy_slides(tmp_path, patients=4)
+    model = fitted(tmp_path, train, epochs=2)
+    expected = predicted(model, test)
+
+    longer = model.train_for(4, train, [validation])
+    model.train_for(2, train)
+
+    assert len(longer.losses) == 4
+    np.testing.assert_array_equal(predicted(model, test), expected)
+
+
 @pytest.mark.parametrize("spots", [1, 2, 17])
 def test_one_slide_without_validation_is_enough(spots: int, tmp_path: Path) -> None:
     slide = toy_slides(tmp_path, patients=1)[0].subset(np.arange(spots))

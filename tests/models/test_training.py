@@ -104,6 +104,7 @@ def test_the_best_epoch_is_restored(tmp_path: Path) -> None:
 
     assert module.weight.item() == 4.0  # the weight after epoch 3, the fourth
     assert (trained.epochs, trained.best_epoch, trained.best_loss) == (5, 3, 1.0)
+    assert trained.losses == (5.0, 2.0, 3.0, 1.0, 4.0)
 
 
 def test_of_equal_epochs_the_first_is_best(tmp_path: Path) -> None:
@@ -145,6 +146,7 @@ def test_without_validation_the_last_epoch_stands(patience: int | None, tmp_path
 
     assert module.weight.item() == 7.0
     assert (trained.epochs, trained.best_epoch, trained.best_loss) == (7, 6, None)
+    assert trained.losses == ()
 
 
 @pytest.mark.parametrize("patience", [None, 3])
