@@ -56,7 +56,7 @@ def open_image(path: Path, cache_dir: Path, digest: str | None = None) -> SlideI
             return RegionImage(path, [decoded(lambda: _decode_jpeg(path))])
         if magic.startswith(b"\x89PNG\r\n\x1a\n"):
             return RegionImage(path, [decoded(lambda: _decode_png(path))])
-    except (DataError, OSError, MemoryError):
+    except (DataError, OSError, MemoryError, ImportError):
         raise
     except Exception as error:  # decoders raise whatever a damaged byte leads them to
         raise damaged(path) from error

@@ -1,0 +1,1 @@
+"""ST-Net (He et al. 2020) for stbench."""
