@@ -9,6 +9,7 @@ profiler: the share of its wall time in which no kernel ran on the GPU is what i
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import tempfile
@@ -98,7 +99,7 @@ def stages(lines: Sequence[tuple[float, str]]) -> list[dict[str, float]]:
             if epoch[1] == "1":
                 found.append([])
             found[-1].append(when)
-    steps = [sorted(b - a for a, b in zip(times, times[1:], strict=False)) for times in found]
+    steps = [sorted(b - a for a, b in itertools.pairwise(times)) for times in found]
     return [{"epochs": len(s) + 1, "s per epoch": round(s[len(s) // 2], 4) if s else 0.0} for s in steps]
 
 

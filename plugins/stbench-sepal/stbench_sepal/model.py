@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,7 +120,8 @@ class Sepal(Model[SepalParams]):
         return Vit(self.params.stage1(), replace(self.context, seed=self.params.stage1_seed))
 
     def _build(self, n_features: int, n_genes: int, reach: float) -> GraphNetwork:
-        return GraphNetwork(n_features, n_genes, self.params, reach)
+        with temporary_files_in(self.context.work_dir), seeded(self.context):
+            return GraphNetwork(n_features, n_genes, self.params, reach)
 
     def _surroundings(self, slides: Sequence[Slide]) -> Surroundings:
         p, device = self.params, self.context.device
@@ -130,6 +133,16 @@ class Sepal(Model[SepalParams]):
         with torch.inference_mode():
             base = stage1.head.to(device)(embedding) + stage1.offset.to(device)
         return Surroundings(graphs, embedding, base.clone())
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let torch_geometric write the code that it makes for an operator into `folder`, not the system's folder."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 class _Training(lightning.LightningModule):

@@ -69,19 +69,21 @@ def stbench_models() -> list[ModelSpec]:
             presets={"visium": VISIUM, "stnet": STNET, "as-coded": AS_CODED, "smoke": SMOKE},
             published=published("sepal"),
         ),
-        _vit("vit", "VitParams", "ViT: a vision transformer fine-tuned on each spot's patch"),
+        _vit(
+            "vit", "VitParams", "ViT: a vision transformer fine-tuned on each spot's patch", VIT_SMOKE | {"epochs": 25}
+        ),
         _vit("vit-delta", "VitDeltaParams", "ViT+Δ: the same, predicting the difference from the training mean"),
         _vit("vit-delta-s7", "VitDeltaS7Params", "ViT+Δ+S7: the same, with a patch of seven spots' width"),
     ]
 
 
-def _vit(name: str, params: str, title: str) -> ModelSpec:
+def _vit(name: str, params: str, title: str, smoke: dict[str, object] = VIT_SMOKE) -> ModelSpec:
     return ModelSpec(
         name=name,
         factory="stbench_sepal.vit:Vit",
         params=f"stbench_sepal.params:{params}",
         title=title,
         paper=PAPER,
-        presets={"visium": VIT_VISIUM, "stnet": VIT_STNET, "as-coded": VIT_AS_CODED, "smoke": VIT_SMOKE},
+        presets={"visium": VIT_VISIUM, "stnet": VIT_STNET, "as-coded": VIT_AS_CODED, "smoke": smoke},
         published=published(name),
     )

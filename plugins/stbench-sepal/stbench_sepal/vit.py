@@ -16,6 +16,7 @@ from stbench.models.encoders import Encoder, load_encoder
 from stbench.models.lightning_model import LightningModel
 from stbench.models.once import trained_once
 from stbench.models.patch_batches import Batch
+from stbench.models.seeding import seeded
 from stbench.slides import Slide
 from stbench_sepal.loss import masked_mse, target_mean, trainable
 from stbench_sepal.params import VitParams
@@ -45,7 +46,8 @@ class Vit(LightningModel[VitParams]):
         stage = trained_once(STAGE, self._what(), train, validation, self.context, trained)
         if stage.reused:
             self.n_genes = train[0].adata.n_vars
-            self.network = self.module(self.n_genes)
+            with seeded(self.context):
+                self.network = self.module(self.n_genes)
             self.network.load_state_dict(stage.weights)
             self._reused_seconds = stage.seconds
 
