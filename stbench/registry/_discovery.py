@@ -39,7 +39,14 @@ HOOKS: dict[str, type[Spec]] = {
     "stbench_executors": ExecutorSpec,
 }
 
-IN_THIS_REPOSITORY = {"histogene": "stbench-histogene"}
+IN_THIS_REPOSITORY = {
+    "histogene": "stbench-histogene",
+    "sepal": "stbench-sepal",
+    "st-net": "stbench-stnet",
+    "vit": "stbench-sepal",
+    "vit-delta": "stbench-sepal",
+    "vit-delta-s7": "stbench-sepal",
+}
 """Models whose plugin lives in plugins/: an unknown name gets its install line."""
 
 
