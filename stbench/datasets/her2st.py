@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from stbench.datasets.contract import DataFile, Dataset
-from stbench.datasets.download import fetch_archive
+from stbench.datasets.download import fetch
+from stbench.datasets.unpack import Archive
 from stbench.errors import DataError
 from stbench.slides import Slide, SlideInfo, cache
 from stbench.slides.readers import legacy_st
@@ -20,8 +21,11 @@ from stbench.slides.source import ImageSource
 
 PITCH_UM = 200.0
 SPOT_UM = 100.0
-ARCHIVE = "https://github.com/almaan/her2st/archive/85df741.tar.gz"
-PARTS = ("ST-cnts", "ST-spotfiles", "ST-imgs", "ST-pat/lbl")
+ARCHIVE = Archive(
+    "https://github.com/almaan/her2st/archive/85df741.tar.gz",
+    root="*/data",
+    parts=("ST-cnts", "ST-spotfiles", "ST-imgs", "ST-pat/lbl"),
+)
 SECTION = re.compile(r"([A-Z])\d+")
 
 
@@ -81,7 +85,7 @@ class Her2st(Dataset):
     @property
     def source(self) -> str:
         """The published archive."""
-        return f"{ARCHIVE} (address not verified)"
+        return f"{ARCHIVE.url} (address not verified)"
 
     def locate(self) -> Path | None:
         """``--data-dir`` (or its subfolders), else an earlier download."""
@@ -100,7 +104,7 @@ class Her2st(Dataset):
                 "Give another --data-dir"
             )
         if found is None:
-            fetch_archive(ARCHIVE, self._downloaded, "data", PARTS, f"put {wanted} somewhere and give it as --data-dir")
+            fetch(self.name, (ARCHIVE,), self._downloaded, f"put {wanted} somewhere and give it as --data-dir")
         return found or self._downloaded
 
     @property
