@@ -89,6 +89,16 @@ def stbench_datasets() -> list[DatasetSpec]:
             licence="CC BY 4.0",
             paper=Paper(authors="Andersson et al.", year=2021, doi="10.1038/s41467-021-26271-2"),
         ),
+        DatasetSpec(
+            name="visium",
+            factory="stbench.datasets.visium:Visium",
+            title="breast cancer, block A of 10x Genomics: 1 patient, 2 sections",
+            organ="breast",
+            species="human",
+            technology="Visium",
+            licence="CC BY 4.0",
+            paper=Paper(authors="10x Genomics", year=2020),
+        ),
     ]
 
 
