@@ -101,17 +101,45 @@ def unpack_visium(published: Path, target: Path) -> Path:
     return target
 
 
-def st_counts(seed: int, n_spots: int) -> NDArray[Any]:
+def st_positions() -> NDArray[np.int64]:
+    """Array coordinates (x, y) of 8 × 8 spots."""
+    return np.array([(x, y) for y in range(3, 11) for x in range(5, 13)])
+
+
+def st_pixels(positions: NDArray[Any]) -> NDArray[np.float64]:
+    """Their centres (x, y)."""
+    return positions * ST_PITCH_PX + 2.5
+
+
+def st_counts(seed: int) -> NDArray[Any]:
     """Counts (spots, genes), with a gradient along the spots."""
-    slope = np.linspace(-1, 1, len(GENES))
-    rate = 6 * np.exp(np.outer(np.linspace(-0.5, 0.5, n_spots), slope))
+    rate = 6 * np.exp(np.outer(np.linspace(-0.5, 0.5, 64), np.linspace(-1, 1, len(GENES))))
     return np.random.default_rng(seed).poisson(rate)
 
 
-def write_st_image(path: Path, seed: int, side: int = 300) -> None:
-    """A square image of noise."""
-    pixels = np.random.default_rng(seed).integers(100, 255, (side, side, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
+def publish_stnet(folder: Path, patient: str, section: str, seed: int = 0) -> None:
+    """The four files of a section as the record offers them, with all their oddities.
+
+    The count table has a spot outside of the tissue, (2, 3); spot (5, 3) has no annotation, (6, 3) no place and (7, 3)
+    no counts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    positions = st_positions()
+    names = [f"{x}x{y}" for x, y in positions]
+    counts = dict(zip(names, st_counts(seed), strict=True))
+    rows = [f"{name}\t" + "\t".join(map(str, counts[name])) for name in names if name != "7x3"]
+    rows.append("2x3\t" + "\t".join(["1"] * len(GENES)))
+    write_gzip(folder / f"BC{patient}_{section}_stdata.tsv.gz", ["\t".join(["", *GENES]), *rows])
+    spots = [f"{name},{x},{y}" for name, (x, y) in zip(names, st_pixels(positions), strict=True) if name != "6x3"]
+    write_gzip(folder / f"spots_BT{patient}_{section}.csv.gz", [",X,Y", *spots])
+    labels = [
+        f"{section}_{x}_{y}\t{x + 0.04:.2f}\t{y - 0.03:.2f}\tL{n}\t{'tumor' if y < 7 else 'non'}"
+        for n, (x, y) in enumerate(positions)
+        if (x, y) != (5, 3)
+    ]
+    write_gzip(folder / f"BC{patient}_{section}_Coords.tsv.gz", ["xcoord\tycoord\tlab\ttumor\t", *labels], end="\r")
+    pixels = np.random.default_rng(seed).integers(100, 255, (240, 270, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / f"HE_BT{patient}_{section}.jpg")
 
 
 def write_gzip(path: Path, lines: Iterable[str], end: str = "\n") -> None:

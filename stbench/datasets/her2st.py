@@ -133,7 +133,7 @@ class Her2st(PublishedDataset):
         return legacy_st.read_spots(section.spots)
 
     def _info(self, section: Section, spots: legacy_st.SpotTable) -> SlideInfo:
-        pitch_x, pitch_y = spots.pitch_px()
+        scale = spots.scale(PITCH_UM, section.scale)
         missing = "" if section.image else f"no image in {self.folder}/ST-imgs/{section.id[0]}/{section.id}/"
         return SlideInfo(
             id=section.id,
@@ -146,8 +146,8 @@ class Her2st(PublishedDataset):
             spot_um=SPOT_UM,
             grid="square",
             px_per_published_px=section.scale,
-            mpp=PITCH_UM / (np.sqrt(pitch_x * pitch_y) * section.scale),
-            mpp_source=f"array pitch {PITCH_UM:g} µm = {pitch_x:.1f} × {pitch_y:.1f} px of the spot file",
+            mpp=scale.mpp,
+            mpp_source=scale.source,
             has_image=section.image is not None,
             image_missing=missing,
         )

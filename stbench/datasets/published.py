@@ -17,7 +17,7 @@ class PublishedDataset(Dataset):
     Attributes
     ----------
     subfolders
-        Class attribute: subfolders of ``--data-dir`` that are looked into, too.
+        Class attribute: subfolders of ``--data-dir`` that are looked into first.
     """
 
     subfolders: tuple[str, ...]
@@ -85,4 +85,4 @@ class PublishedDataset(Dataset):
     @property
     def _given(self) -> list[Path]:
         given = self.context.data_dir
-        return [given, *(given / name for name in self.subfolders)] if given else []
+        return [*(given / name for name in self.subfolders), given] if given else []
