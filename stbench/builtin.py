@@ -58,7 +58,7 @@ def stbench_models() -> list[ModelSpec]:
 
 @hookimpl
 def stbench_datasets() -> list[DatasetSpec]:
-    """The embedded default, the HER2+ tumours in their published layout, and what was imported."""
+    """The embedded default, sets others published in the layout they published, and what was imported."""
     imported = [
         DatasetSpec(
             name=name,
@@ -88,6 +88,26 @@ def stbench_datasets() -> list[DatasetSpec]:
             technology="ST",
             licence="CC BY 4.0",
             paper=Paper(authors="Andersson et al.", year=2021, doi="10.1038/s41467-021-26271-2"),
+        ),
+        DatasetSpec(
+            name="stnet",
+            factory="stbench.datasets.stnet:STNet",
+            title="breast tumours: 23 patients, 68 sections",
+            organ="breast",
+            species="human",
+            technology="ST",
+            licence="CC BY 4.0",
+            paper=Paper(authors="He et al.", year=2020, doi="10.1038/s41551-020-0578-x"),
+        ),
+        DatasetSpec(
+            name="visium",
+            factory="stbench.datasets.visium:Visium",
+            title="breast cancer, block A of 10x Genomics: 1 patient, 2 sections",
+            organ="breast",
+            species="human",
+            technology="Visium",
+            licence="CC BY 4.0",
+            paper=Paper(authors="10x Genomics", year=2020),
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Fetching a published archive: once, whole, with its checksum, unpacked with a data filter."""
+"""Fetching what others published: once, whole, with its checksum."""
 
 from __future__ import annotations
 
@@ -6,35 +6,28 @@ import errno
 import hashlib
 import os
 import shutil
-import tarfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from stbench.datasets.unpack import DAMAGE, Archive, SingleFile
 from stbench.errors import DataError
 
-SOURCE = "SOURCE.txt"  # address and checksum; written last
+SOURCE = "SOURCE.txt"  # addresses and checksums; written last
 FULL = {errno.ENOSPC, errno.EDQUOT}
 ARCHIVES_FAULT = {None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENAMETOOLONG}
 
 
-def fetch_archive(
-    url: str, folder: Path, root: str, parts: tuple[str, ...], remedy: str, known_hash: str | None = None
-) -> None:
-    """Download a tar archive and unpack some of its folders into `folder`, all or nothing.
+def fetch(label: str, published: tuple[Archive | SingleFile, ...], folder: Path, remedy: str) -> None:
+    """Download files and archives, which are unpacked, into `folder`: all of them or nothing.
 
     A download that was cut off is continued by the next call. Of several processes one downloads and the others
-    wait for it.
+    wait for it. A checksum that nobody verified is recorded beside the data.
 
     Parameters
     ----------
-    root
-        Folder inside the archive's single top folder that becomes `folder`.
-    parts
-        Its subfolders to unpack.
+    label
+        What they are, for messages.
     remedy
-        What the error says to do when the archive cannot be had.
-    known_hash
-        ``sha256:…`` if somebody verified it; otherwise the checksum is recorded beside the data.
+        What the error says to do when something cannot be had.
 
     Raises
     ------
@@ -47,80 +40,71 @@ def fetch_archive(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if (folder / SOURCE).is_file() and any((folder / part).exists() for part in parts):
+            if (folder / SOURCE).is_file() and all(each.is_in(folder) for each in published):
                 return  # another process was faster
             if folder.exists() and any(folder.iterdir()):
-                raise DataError(f"{url} is not unpacked over what lies in {folder}; move that away, or {remedy}")
-            archive = _download(url, folder, remedy, known_hash)
-            _install(archive, url, folder, root, parts, remedy)
+                raise DataError(
+                    f"{published[0].url} is not unpacked over what lies in {folder}; move that away, or {remedy}"
+                )
+            here = [(each, _download(label, each, folder, remedy)) for each in published]
+            _install(here, folder, remedy)
     except OSError as error:
         todo = "free some disk space" if error.errno in FULL else "make it writable"
         reason = error.strerror or error
         raise DataError(
-            f"{url} cannot be stored in {folder.parent} ({reason}); {todo} and run the command again, or {remedy}"
+            f"{published[0].url} cannot be stored in {folder.parent} ({reason}); {todo} and run the command again, "
+            f"or {remedy}"
         ) from error
 
 
-def _download(url: str, folder: Path, remedy: str, known_hash: str | None) -> Path:
+def _download(label: str, what: Archive | SingleFile, folder: Path, remedy: str) -> Path:
     import pooch
 
     from stbench.datasets.http import Interrupted, Refused, ResumingDownloader
 
-    address = hashlib.sha256(url.encode()).hexdigest()[:16]  # what another address left here is not continued
-    archive = _downloads(folder) / address / f"{folder.name}.tar.gz"
-    downloader = ResumingDownloader(archive.with_name(f"{archive.name}.part"), folder.name)
+    address = hashlib.sha256(what.url.encode()).hexdigest()[:16]  # what another address left here is not continued
+    target = _downloads(folder) / address / what.file_name
+    downloader = ResumingDownloader(target.with_name(f"{target.name}.part"), f"{label}: {what.file_name}")
     pooch.get_logger().setLevel("WARNING")  # it announces each download on stderr
-    failed = f"{folder.name} is not here and cannot be downloaded from {url}"
+    failed = f"{label} is not here and cannot be downloaded from {what.url}"
     try:
-        pooch.retrieve(url, known_hash, fname=archive.name, path=archive.parent, downloader=downloader)
+        pooch.retrieve(what.url, what.known_hash, fname=target.name, path=target.parent, downloader=downloader)
     except (Interrupted, Refused) as error:
         raise DataError(f"{failed} ({error}); {remedy}") from error
     except ValueError as error:  # the checksum; pooch has deleted the file
         reason = str(error).split(". ")[0]  # its first sentence names both
         raise DataError(f"{failed} ({reason}); {remedy}") from error
-    return archive
+    return target
 
 
-def _install(archive: Path, url: str, folder: Path, root: str, parts: tuple[str, ...], remedy: str) -> None:
+def _install(here: list[tuple[Archive | SingleFile, Path]], folder: Path, remedy: str) -> None:
     import pooch
 
     unpacked = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(unpacked, ignore_errors=True)  # of a process that was killed
+    lines = [f"{each.url}\nsha256 {pooch.file_hash(str(path))}\n" for each, path in here]
     try:
-        _unpack_or_discard(archive, url, unpacked, root, parts, remedy)
-        (unpacked / SOURCE).write_text(f"{url}\nsha256 {pooch.file_hash(str(archive))}\n")
+        for each, path in sorted(here, key=lambda pair: isinstance(pair[0], SingleFile)):
+            _install_or_discard(each, path, unpacked, remedy)  # archives first: files are moved, and not to be lost
+        (unpacked / SOURCE).write_text("".join(lines))
         os.replace(unpacked, folder)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
     shutil.rmtree(_downloads(folder), ignore_errors=True)
 
 
-def _downloads(folder: Path) -> Path:
-    return folder.parent / ".downloads" / folder.name
-
-
-def _unpack_or_discard(archive: Path, url: str, target: Path, root: str, parts: tuple[str, ...], remedy: str) -> None:
+def _install_or_discard(what: Archive | SingleFile, path: Path, target: Path, remedy: str) -> None:
     try:
-        _unpack(archive, target, root, parts)
-    except (tarfile.TarError, EOFError, zlib.error, ValueError, ArithmeticError, OSError) as error:
+        what.install(path, target)
+    except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in ARCHIVES_FAULT:
             raise
-        archive.unlink()
+        path.unlink()
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{url}: the archive is damaged or unsafe ({reason}); run the command again, or {remedy}"
+            f"{what.url}: the archive is damaged or unsafe ({reason}); run the command again, or {remedy}"
         ) from error
 
 
-def _unpack(archive: Path, target: Path, root: str, parts: tuple[str, ...]) -> None:
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            inside = PurePosixPath(*PurePosixPath(member.name).parts[1:])
-            wanted = any(inside.is_relative_to(PurePosixPath(root, part)) for part in parts)
-            if wanted and member.isfile():
-                renamed = member.replace(name=str(inside.relative_to(root)), deep=False)
-                tar.extract(renamed, target, filter="data")
-        while tar.fileobj and tar.fileobj.read(1 << 20):
-            pass  # to the end, where gzip compares its checksum
-    if not target.exists():
-        raise tarfile.TarError(f"nothing below {root}/ in it")
+def _downloads(folder: Path) -> Path:
+    return folder.parent / ".downloads" / folder.name

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stbench.datasets.contract import DataFile, Dataset
-from stbench.datasets.download import fetch_archive
+from stbench.datasets.contract import DataFile
+from stbench.datasets.download import fetch
+from stbench.datasets.published import PublishedDataset
+from stbench.datasets.unpack import Archive
 from stbench.errors import DataError
 from stbench.slides import Slide, SlideInfo, cache
 from stbench.slides.readers import legacy_st
@@ -20,8 +22,11 @@ from stbench.slides.source import ImageSource
 
 PITCH_UM = 200.0
 SPOT_UM = 100.0
-ARCHIVE = "https://github.com/almaan/her2st/archive/85df741.tar.gz"
-PARTS = ("ST-cnts", "ST-spotfiles", "ST-imgs", "ST-pat/lbl")
+ARCHIVE = Archive(
+    "https://github.com/almaan/her2st/archive/85df741.tar.gz",
+    root="*/data",
+    parts=("ST-cnts", "ST-spotfiles", "ST-imgs", "ST-pat/lbl"),
+)
 SECTION = re.compile(r"([A-Z])\d+")
 
 
@@ -37,7 +42,7 @@ class Section:
     scale: float
 
 
-class Her2st(Dataset):
+class Her2st(PublishedDataset):
     """36 sections of 8 patients; 100 µm spots at a pitch of 200 µm.
 
     Patients were photographed at different resolutions. µm per pixel comes from the array's pitch in each spot
@@ -45,13 +50,14 @@ class Her2st(Dataset):
     """
 
     name = "her2st"
+    subfolders = ("her2st", "her2st/data", "data")
 
     def files(self) -> tuple[DataFile, ...]:
         """Counts, spot files, labels and images that are here."""
         found = [self.folder / "images.tsv"] if (self.folder / "images.tsv").is_file() else []
         for section in self._sections.values():
             found += [p for p in (section.counts, section.spots, section.image, section.labels) if p]
-        return tuple(DataFile(p.relative_to(self.folder).as_posix(), self._digest(p), p) for p in found)
+        return tuple(self._file(p.relative_to(self.folder).as_posix(), p) for p in found)
 
     def slides(self) -> list[SlideInfo]:
         """All sections that have counts and spots, in the order of their names."""
@@ -81,31 +87,20 @@ class Her2st(Dataset):
     @property
     def source(self) -> str:
         """The published archive."""
-        return f"{ARCHIVE} (address not verified)"
-
-    def locate(self) -> Path | None:
-        """``--data-dir`` (or its subfolders), else an earlier download."""
-        given = self.context.data_dir
-        places = [given, given / "her2st", given / "her2st" / "data", given / "data"] if given else []
-        return next((p for p in [*places, self._downloaded] if (p / "ST-cnts").is_dir()), None)
-
-    @cached_property
-    def folder(self) -> Path:
-        """The dataset's folder; downloaded if it is nowhere and no ``--data-dir`` was given."""
-        found, given = self.locate(), self.context.data_dir
-        wanted = "the published layout (ST-cnts/, ST-spotfiles/, ST-imgs/)"
-        if given and (found is None or found == self._downloaded):
-            raise DataError(
-                f"her2st: {given} does not hold {wanted}; looked there and in its subfolders her2st/ and data/. "
-                "Give another --data-dir"
-            )
-        if found is None:
-            fetch_archive(ARCHIVE, self._downloaded, "data", PARTS, f"put {wanted} somewhere and give it as --data-dir")
-        return found or self._downloaded
+        return f"{ARCHIVE.url} (address not verified)"
 
     @property
-    def _downloaded(self) -> Path:
-        return self.context.cache_dir / "data" / self.name
+    def layout(self) -> str:
+        """The folders of the published repository."""
+        return "the published layout (ST-cnts/, ST-spotfiles/, ST-imgs/)"
+
+    def holds(self, folder: Path) -> bool:
+        """Whether there are counts."""
+        return (folder / "ST-cnts").is_dir()
+
+    def download(self) -> None:
+        """The four folders of the archive that are read."""
+        fetch(self.name, (ARCHIVE,), self.downloaded, self.remedy)
 
     @cached_property
     def _sections(self) -> dict[str, Section]:
@@ -138,7 +133,7 @@ class Her2st(Dataset):
         return legacy_st.read_spots(section.spots)
 
     def _info(self, section: Section, spots: legacy_st.SpotTable) -> SlideInfo:
-        pitch_x, pitch_y = spots.pitch_px()
+        scale = spots.scale(PITCH_UM, section.scale)
         missing = "" if section.image else f"no image in {self.folder}/ST-imgs/{section.id[0]}/{section.id}/"
         return SlideInfo(
             id=section.id,
@@ -151,8 +146,8 @@ class Her2st(Dataset):
             spot_um=SPOT_UM,
             grid="square",
             px_per_published_px=section.scale,
-            mpp=PITCH_UM / (np.sqrt(pitch_x * pitch_y) * section.scale),
-            mpp_source=f"array pitch {PITCH_UM:g} µm = {pitch_x:.1f} × {pitch_y:.1f} px of the spot file",
+            mpp=scale.mpp,
+            mpp_source=scale.source,
             has_image=section.image is not None,
             image_missing=missing,
         )

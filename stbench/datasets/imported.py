@@ -11,9 +11,7 @@ from stbench.datasets.definition import Definition, Layout, SlideDefinition, rea
 from stbench.errors import DataError
 from stbench.slides import Slide, SlideInfo, cache
 from stbench.slides.readers.section import Section
-
-SIDECARS = ("spatial",)
-COUNTS = ("filtered_feature_bc_matrix*", "raw_feature_bc_matrix*")
+from stbench.slides.readers.spaceranger_files import find_run
 
 
 class Imported(Dataset):
@@ -122,10 +120,7 @@ def slide_files(slide: SlideDefinition) -> list[Path]:
     """Files a slide is read from, in a fixed order."""
     if slide.layout != "spaceranger":
         return [p for p in (slide.path, slide.coordinates, slide.image) if p is not None]
-    folder = slide.path if (slide.path / "spatial").is_dir() else slide.path / "outs"
-    found = [p for pattern in COUNTS for p in sorted(folder.glob(pattern))]
-    found += [p for sidecar in SIDECARS for p in sorted((folder / sidecar).glob("*"))]
-    files = [q for p in found for q in (sorted(p.iterdir()) if p.is_dir() else [p])]
+    files = find_run(slide.path).every_file()
     return [*files, *([slide.image] if slide.image else [])]
 
 

@@ -157,7 +157,8 @@ def test_a_folder_that_is_not_the_data_set(tmp_path: Path) -> None:
 
     assert str(error.value) == (
         f"her2st: {tmp_path} does not hold the published layout (ST-cnts/, ST-spotfiles/, ST-imgs/); looked there and "
-        "in its subfolders her2st/ and data/. Give another --data-dir"
+        "in her2st/, her2st/data/, data/ below it. Put it there, give another --data-dir, or put it into "
+        f"{tmp_path}/cache/data/her2st and give none"
     )
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from stbench.errors import DataError
 from stbench.slides import cache
+from stbench.slides.readers.pitch import Scale
 from stbench.slides.slide import array_columns
 
 if TYPE_CHECKING:
@@ -43,6 +44,35 @@ class SpotTable:
     array_xy: NDArray[np.int64]
     pixel_xy: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, path: Path, xy: NDArray[Any], pixel_xy: NDArray[np.float64]) -> SpotTable:
+        """Round array coordinates (x, y), (n, 2), and name the spots by them.
+
+        Raises
+        ------
+        DataError
+            A spot without coordinates, or named twice; it names `path`.
+        """
+        if not (np.isfinite(xy).all() and np.isfinite(pixel_xy).all()):
+            raise DataError(f"{path}: a spot has no coordinates; remove its row or fill it in")
+        rounded = np.around(xy).astype(np.int64)
+        names = [f"{x}x{y}" for x, y in rounded]
+        if len(set(names)) < len(names):
+            twice = next(n for n in names if names.count(n) > 1)
+            raise DataError(f"{path}: spot {twice} is listed twice; keep one row per spot")
+        return cls(names, rounded, pixel_xy)
+
+    def subset(self, keep: NDArray[np.bool_]) -> SpotTable:
+        """Return some of the spots."""
+        names = [name for name, kept in zip(self.names, keep, strict=True) if kept]
+        return SpotTable(names, self.array_xy[keep], self.pixel_xy[keep])
+
+    def scale(self, pitch_um: float, reduction: float = 1.0) -> Scale:
+        """µm per pixel of an image that has `reduction` pixels per pixel of the spot file."""
+        along_x, along_y = self.pitch_px()
+        source = f"array pitch {pitch_um:g} µm = {along_x:.1f} × {along_y:.1f} px of the spot file"
+        return Scale(float(pitch_um / (np.sqrt(along_x * along_y) * reduction)), source)
+
     def pitch_px(self) -> tuple[float, float]:
         """Distance between array neighbours along x and y, in pixels: least-squares affine fit."""
         array = np.column_stack([self.array_xy, np.ones(len(self.array_xy))])
@@ -62,14 +92,7 @@ def read_spots(path: Path) -> SpotTable:
     columns = _read_columns(path, ("x", "y", "pixel_x", "pixel_y"))
     xy = _numbers(path, columns["x"], columns["y"])
     pixels = _numbers(path, columns["pixel_x"], columns["pixel_y"])
-    if not (np.isfinite(xy).all() and np.isfinite(pixels).all()):
-        raise DataError(f"{path}: a spot has no coordinates; remove its row or fill it in")
-    rounded = np.around(xy).astype(np.int64)
-    names = [f"{x}x{y}" for x, y in rounded]
-    if len(set(names)) < len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        raise DataError(f"{path}: spot {twice} is listed twice; keep one row per spot")
-    return SpotTable(names, rounded, pixels)
+    return SpotTable.of(path, xy, pixels)
 
 
 def read_labels(path: Path) -> dict[str, str]:

@@ -2,38 +2,81 @@
 
 ``outs/`` holds ``filtered_feature_bc_matrix.h5`` (or the folder of that name, or ``raw_…``) and ``spatial/`` with
 ``tissue_positions_list.csv`` (version 1, no header), ``tissue_positions.csv`` (version 2 on, header) or
-``tissue_positions.parquet``, ``scalefactors_json.json`` and ``tissue_{hires,lowres}_image.png``.
+``tissue_positions.parquet``, ``scalefactors_json.json`` and ``tissue_{hires,lowres}_image.png``. Names may begin with
+the sample's (`spaceranger_files`).
 """
 
 from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stbench.errors import DataError
 from stbench.slides.readers.assemble import assemble
+from stbench.slides.readers.pitch import Scale
 from stbench.slides.readers.section import Section
+from stbench.slides.readers.spaceranger_files import IMAGES, MATRICES, POSITIONS, SCALEFACTORS, RunFiles, find_run
 from stbench.slides.readers.visium import SPOT_UM, visium_scale
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from pandas import DataFrame
 
-POSITIONS = ("tissue_positions.csv", "tissue_positions.parquet", "tissue_positions_list.csv")
 COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
-MATRICES = tuple(f"{kind}_feature_bc_matrix{form}" for kind in ("filtered", "raw") for form in (".h5", ""))
-IMAGES = (("tissue_hires_image.png", "tissue_hires_scalef"), ("tissue_lowres_image.png", "tissue_lowres_scalef"))
 REMEDY = "give the folder outs/ of a complete Space Ranger run"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the spots of a run lie.
+
+    Attributes
+    ----------
+    table
+        Rows of the positions file, by barcode: all spots of the slide.
+    file
+        That file.
+    image
+        The image chosen, or None.
+    factor
+        Pixels of that image per full-resolution pixel.
+    scale
+        µm per pixel of that image.
+    notes
+        Sentences for the user.
+    """
+
+    table: DataFrame
+    file: Path
+    image: Path | None
+    factor: float
+    scale: Scale
+    notes: tuple[str, ...]
 
 
 def is_spaceranger(folder: Path) -> bool:
     """Whether a folder (or its ``outs``) looks like Space Ranger output, Visium HD included (which reading refuses)."""
-    outs = _outs(folder)
-    return _is_hd(outs) or (_positions_file(outs) is not None and _matrix_file(outs) is not None)
+    run = find_run(folder)
+    return run.is_hd or (run.positions is not None and run.matrix is not None)
+
+
+def read_places(folder: Path, image: Path | None = None) -> Places:
+    """Read where the spots are and the scale of the image, without the counts and without opening the image.
+
+    Parameters are those of `read_spaceranger`.
+
+    Raises
+    ------
+    DataError
+        Positions or scale factors that are missing or damaged.
+    """
+    return _places(find_run(folder), image)
 
 
 def read_spaceranger(folder: Path, image: Path | None = None) -> Section:
@@ -52,79 +95,58 @@ def read_spaceranger(folder: Path, image: Path | None = None) -> Section:
     DataError
         Files that are missing, damaged or contradict each other; Visium HD.
     """
-    outs = _outs(folder)
-    if _is_hd(outs):
+    run = find_run(folder)
+    if run.is_hd:
         raise DataError(f"{folder} is Visium HD output (binned by squares), which this reader does not cover")
-    matrix_file = _matrix_file(outs)
-    if matrix_file is None:
-        raise DataError(f"{outs}: none of {', '.join(MATRICES)} is there; {REMEDY}")
-    positions, positions_file = _read_positions(outs)
-    scalefactors = _read_scalefactors(outs / "spatial" / "scalefactors_json.json", needed=image is None)
-    adata, notes = _read_matrix(matrix_file)
-    missing = [name for name in adata.obs_names if name not in positions.index]
+    if run.matrix is None:
+        raise DataError(f"{run.outs}: none of {', '.join(MATRICES)} is there; {REMEDY}")
+    places = _places(run, image)
+    adata, notes = _read_matrix(run.matrix)
+    missing = [name for name in adata.obs_names if name not in places.table.index]
     if missing:
-        few = f"{len(missing)} of {adata.n_obs} spots of {matrix_file.name} ({missing[0]}, …)"
-        raise DataError(f"{positions_file}: {few} have no position; {REMEDY}")
-    places = positions.loc[adata.obs_names]
-    if matrix_file.name.startswith("raw"):
-        inside = places["in_tissue"].to_numpy() == 1
+        few = f"{len(missing)} of {adata.n_obs} spots of {run.matrix.name} ({missing[0]}, …)"
+        raise DataError(f"{places.file}: {few} have no position; {REMEDY}")
+    spots = places.table.loc[adata.obs_names]
+    if run.is_raw:
+        inside = spots["in_tissue"].to_numpy() == 1
         notes.append(
-            f"no filtered matrix: of the {adata.n_obs} spots of {matrix_file.name}, {inside.sum()} are in tissue"
+            f"no filtered matrix: of the {adata.n_obs} spots of {run.matrix.name}, {inside.sum()} are in tissue"
         )
-        adata, places = adata[inside], places[inside]
-
-    image, factor, said = _choose_image(outs / "spatial", image, scalefactors)
-    scale = visium_scale(
-        positions[["array_row", "array_col"]],
-        positions[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy() * factor,
-        scalefactors,
-        factor,
-    )
+        adata, spots = adata[inside], spots[inside]
     built = assemble(
-        matrix_file,
+        run.matrix,
         adata.X,
         list(adata.obs_names),
         list(adata.var["gene_ids"].astype(str)),
-        places[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy() * factor,
+        _centers_px(spots, places.factor),
         symbols=list(adata.var_names),
-        array=places[["array_row", "array_col"]],
-        in_tissue=places["in_tissue"],
+        array=spots[["array_row", "array_col"]],
+        in_tissue=spots["in_tissue"],
     )
-    everything = (*notes, *said, *scale.notes)
-    return Section(built, image, scale.mpp, scale.source, SPOT_UM, "circle", "hex", "Visium", everything)
+    scale = places.scale
+    everything = (*notes, *places.notes, *scale.notes)
+    return Section(built, places.image, scale.mpp, scale.source, SPOT_UM, "circle", "hex", "Visium", everything)
 
 
-def _outs(folder: Path) -> Path:
-    is_parent = not (folder / "spatial").is_dir() and (folder / "outs").is_dir()
-    return folder / "outs" if is_parent else folder
+def _places(run: RunFiles, image: Path | None) -> Places:
+    table, file = _read_positions(run)
+    scalefactors = _read_scalefactors(run.spatial / SCALEFACTORS, needed=image is None)
+    image, factor, said = _choose_image(run, image, scalefactors)
+    scale = visium_scale(table[["array_row", "array_col"]], _centers_px(table, factor), scalefactors, factor)
+    return Places(table, file, image, factor, scale, tuple(said))
 
 
-def _is_hd(outs: Path) -> bool:
-    return (outs / "binned_outputs").is_dir() or outs.name.startswith("square_") or any(outs.glob("square_*um"))
+def _centers_px(spots: DataFrame, factor: float) -> NDArray[np.float64]:
+    return np.asarray(spots[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy() * factor)
 
 
-def _matrix_file(outs: Path) -> Path | None:
-    return next(
-        (
-            outs / name
-            for name in MATRICES
-            if (outs / name).is_dir() == (not name.endswith(".h5")) and (outs / name).exists()
-        ),
-        None,
-    )
-
-
-def _positions_file(outs: Path) -> Path | None:
-    return next((outs / "spatial" / name for name in POSITIONS if (outs / "spatial" / name).is_file()), None)
-
-
-def _read_positions(outs: Path) -> tuple[DataFrame, Path]:
+def _read_positions(run: RunFiles) -> tuple[DataFrame, Path]:
     """Places of all spots of the slide, by barcode."""
     import pandas as pd
 
-    path = _positions_file(outs)
+    path = run.positions
     if path is None:
-        raise DataError(f"{outs / 'spatial'}: none of {', '.join(POSITIONS)} is there; {REMEDY}")
+        raise DataError(f"{run.spatial}: none of {', '.join(POSITIONS)} is there; {REMEDY}")
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
@@ -177,19 +199,20 @@ def _read_scalefactors(path: Path, needed: bool) -> dict[str, Any]:
 
 
 def _choose_image(
-    spatial: Path, image: Path | None, scalefactors: dict[str, Any]
+    run: RunFiles, image: Path | None, scalefactors: dict[str, Any]
 ) -> tuple[Path | None, float, list[str]]:
     """Return the image, its pixels per full-resolution pixel, and what to say about it."""
     if image is not None:
         return image, 1.0, []
-    for name, key in IMAGES:
-        if (spatial / name).is_file():
-            factor = scalefactors.get(key)
-            if not isinstance(factor, int | float) or not factor > 0:
-                raise DataError(f"{spatial / 'scalefactors_json.json'}: {key} is missing or not positive; {REMEDY}")
-            return (
-                spatial / name,
-                float(factor),
-                [f"{name} ({factor:.4g} of full resolution) is the image: none was given"],
-            )
-    return None, 1.0, [f"{spatial} holds neither {IMAGES[0][0]} nor {IMAGES[1][0]}; give the full-resolution image"]
+    if run.reduced_image is None:
+        return (
+            None,
+            1.0,
+            [f"{run.spatial} holds neither {IMAGES[0][0]} nor {IMAGES[1][0]}; give the full-resolution image"],
+        )
+    reduced, key = run.reduced_image
+    factor = scalefactors.get(key)
+    if not isinstance(factor, int | float) or not factor > 0:
+        raise DataError(f"{run.spatial / SCALEFACTORS}: {key} is missing or not positive; {REMEDY}")
+    said = f"{reduced.name} ({factor:.4g} of full resolution) is the image: none was given"
+    return reduced, float(factor), [said]

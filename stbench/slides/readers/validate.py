@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stbench.errors import DataError
+from stbench.slides import cache
 from stbench.slides.image import open_image
 from stbench.slides.readers.assemble import refuse_duplicates, why_not_counts
 from stbench.slides.readers.section import Section
@@ -30,7 +31,7 @@ def validate(section: Section, name: str, cache_dir: Path) -> list[str]:
     name
         The slide, for messages.
     cache_dir
-        Where decoded images are kept.
+        The cache's root; a decoded image is kept where `ImageSource` will look for it.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def _notes_on_spots(section: Section) -> list[str]:
 def _check_image(section: Section, centers: NDArray[np.float64], where: str, cache_dir: Path) -> list[str]:
     if section.image is None:
         return []
-    image = open_image(section.image, cache_dir)
+    image = open_image(section.image, cache_dir / "images", cache.sha256(section.image, cache_dir))
     size = np.array(image.size)
     known = np.asarray(section.adata.obs["in_tissue"], bool) if "in_tissue" in section.adata.obs else None
     matter = centers if known is None or not known.any() else centers[known]

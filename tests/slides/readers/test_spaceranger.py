@@ -7,10 +7,10 @@ import json
 import shutil
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from made_sections import write_10x_h5
 from scipy.io import mmwrite
 from scipy.sparse import csc_matrix
 
@@ -18,6 +18,7 @@ from stbench.errors import DataError
 from stbench.slides.image import open_image
 from stbench.slides.readers.images import store_embedded
 from stbench.slides.readers.spaceranger import COLUMNS, is_spaceranger, read_spaceranger
+from stbench.slides.readers.spaceranger_files import find_run
 from stbench.slides.readers.visium import visium_scale
 
 MUSCLE = "visium_muscle/Vis5A_2dpi"
@@ -50,18 +51,7 @@ def write_positions(spatial: Path, layout: str) -> None:
 
 
 def write_h5(path: Path, barcodes: list[str], matrix: np.ndarray) -> None:
-    sparse = csc_matrix(matrix.T)  # (genes, spots)
-    with h5py.File(path, "w") as file:
-        group = file.create_group("matrix")
-        group["barcodes"] = np.array(barcodes, "S")
-        for name in ("data", "indices", "indptr"):
-            group[name] = getattr(sparse, name)
-        group["shape"] = sparse.shape
-        features = group.create_group("features")
-        features["id"] = np.array([gene for gene, _ in GENES], "S")
-        features["name"] = np.array([symbol for _, symbol in GENES], "S")
-        features["feature_type"] = np.array(KINDS, "S")
-        features["genome"] = np.array(["GRCh38"] * len(GENES), "S")
+    write_10x_h5(path, barcodes, GENES, KINDS, matrix)
 
 
 def write_mtx(folder: Path, barcodes: list[str], matrix: np.ndarray) -> None:
@@ -146,6 +136,34 @@ def test_layouts_of_all_versions_give_the_same_section(tmp_path: Path, layout: s
     assert section.adata.obs["in_tissue"].all()
     assert section.mpp == pytest.approx(FULLRES_MPP * 10)
     assert "1 features other than gene expression were left out" in section.notes
+
+
+@pytest.mark.parametrize("matrix", ["filtered_feature_bc_matrix.h5", "raw_feature_bc_matrix"])
+@pytest.mark.parametrize("spatial", ["spatial", "S1_spatial", "S1_spatial/spatial"])
+def test_names_may_begin_with_the_samples(tmp_path: Path, spatial: str, matrix: str) -> None:
+    outs = run(tmp_path, matrix=matrix)
+    plain, files = read_spaceranger(outs), len(find_run(outs).every_file())
+    (outs / matrix).rename(outs / f"S1_{matrix}")
+    (outs / "spatial").rename(outs / "moved")
+    (outs / spatial).parent.mkdir(exist_ok=True)
+    (outs / "moved").rename(outs / spatial)
+
+    named = read_spaceranger(outs.parent)
+
+    assert is_spaceranger(outs)
+    assert named.adata.X.toarray().tolist() == plain.adata.X.toarray().tolist()
+    assert named.image == outs / spatial / "tissue_hires_image.png"
+    assert named.mpp == plain.mpp
+    assert len(find_run(outs.parent).every_file()) == files
+
+
+def test_two_samples_in_one_folder_are_refused(tmp_path: Path) -> None:
+    outs = run(tmp_path)
+    (outs / "filtered_feature_bc_matrix.h5").rename(outs / "S1_filtered_feature_bc_matrix.h5")
+    shutil.copy(outs / "S1_filtered_feature_bc_matrix.h5", outs / "S2_filtered_feature_bc_matrix.h5")
+
+    with pytest.raises(DataError, match=r"holds S1_filt.* and S2_filt.*\.h5; give each sample a folder of its own"):
+        read_spaceranger(outs)
 
 
 @pytest.mark.parametrize("matrix", ["raw_feature_bc_matrix.h5", "raw_feature_bc_matrix"])
