@@ -9,9 +9,14 @@ from typing import Any
 
 
 def main(job: dict[str, Any]) -> None:
-    """Fit on the subject's slides and write the prediction of its test slide."""
+    """Fit on the subject's slides and write the prediction of its test slide, with as many threads as the caller."""
     sys.path[:] = job["path"]
     import numpy as np
+
+    if job["torch_threads"] is not None:  # sums are split among threads, and training magnifies how they were rounded
+        import torch
+
+        torch.set_num_threads(job["torch_threads"])
 
     from stbench.models.contract import Context
     from stbench.registry import load_object

@@ -141,6 +141,7 @@ def own_process(subject: ModelSubject) -> None:
     out = subject.folder / "alone.npy"
     job = subject.folder / "alone.json"
     factory, params_class = subject.importable
+    torch = sys.modules.get("torch")
     job.write_text(
         json.dumps(
             {
