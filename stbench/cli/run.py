@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,23 +22,33 @@ if TYPE_CHECKING:
     from stbench.execution import RunOptions
     from stbench.matrix import Cell, Plan, Request
 
+DEFAULT_PRECISION = "float32"
+
 
 def run(
-    model: Annotated[list[str], typer.Option("--model", "-m", help="Model, NAME[param=1,2] or all; repeatable.")],
-    dataset: Annotated[list[str], typer.Option("--dataset", "-d", help="Dataset or all; repeatable.")],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Model, NAME[param=1,2] or all; repeatable.")
+    ] = None,
+    dataset: Annotated[list[str] | None, typer.Option("--dataset", "-d", help="Dataset or all; repeatable.")] = None,
     protocol: Annotated[
         list[str] | None, typer.Option("--protocol", "-p", help="Protocol or all; default: the dataset's own.")
     ] = None,
     folds: Annotated[str | None, typer.Option(help="Fold ids, or indexes into the complete list: 0,2-4.")] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds: 0,1,2 or 0-4.")] = "0",
+    seeds: Annotated[str | None, typer.Option(help="Seeds: 0,1,2 or 0-4.", show_default="0")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Parameter: [MODEL.]param=value; repeatable.")
     ] = None,
     preset: Annotated[list[str] | None, typer.Option(help="Named parameters: [MODEL=]NAME; repeatable.")] = None,
+    suite: Annotated[
+        Path | None, typer.Option(help="YAML file that names a whole matrix; -m, -d and -p then choose among its own.")
+    ] = None,
     device: Annotated[str, typer.Option(envvar="STBENCH_DEVICE", help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
     precision: Annotated[
-        str, typer.Option(envvar="STBENCH_PRECISION", help="float32, bf16-mixed or 16-mixed.")
-    ] = "float32",
+        str | None,
+        typer.Option(
+            envvar="STBENCH_PRECISION", help="float32, bf16-mixed or 16-mixed.", show_default=DEFAULT_PRECISION
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, envvar="STBENCH_JOBS", help="Cells at a time.")] = 1,
     executor: Annotated[str, typer.Option(envvar="STBENCH_EXECUTOR", help="Where cells run.")] = "local",
     keep: Annotated[str, typer.Option(help="Keep more of each run: predictions,model.")] = "",
@@ -57,21 +68,23 @@ def run(
     from stbench.matrix import ModelRequest, Request, plan
     from stbench.matrix.plan import parameter_sets
     from stbench.matrix.request import parse_presets, parse_seeds, parse_settings
+    from stbench.matrix.suite import read_suite, suite_requests
     from stbench.models.weights import missing_weights
     from stbench.registry import definitions_folder, discover
     from stbench.slides import cache
     from stbench.store import Store
 
-    request = Request(
-        models=tuple(ModelRequest.parse(m) for m in model),
-        datasets=tuple(dataset),
+    asked = Request(
+        models=tuple(ModelRequest.parse(m) for m in model or ()),
+        datasets=tuple(dataset or ()),
         protocols=tuple(protocol or ()),
         folds=folds,
-        seeds=parse_seeds(seeds),
+        seeds=parse_seeds(seeds) if seeds else (),
         settings=parse_settings(settings or ()),
         presets=parse_presets(preset or ()),
-        precision=_one_of("--precision", precision, ("float32", "bf16-mixed", "16-mixed")),
+        precision=_one_of("--precision", precision, ("float32", "bf16-mixed", "16-mixed")) if precision else "",
     )
+    requests = suite_requests(read_suite(suite), asked) if suite else [_complete(asked)]
     options = RunOptions(
         store=store,
         cache_dir=cache.root(),
@@ -86,14 +99,14 @@ def run(
     warn_of_broken_plugins()
     run_tasks = discover().get("executor", executor).spec.load()
     try:
-        planned = plan(request, discover(), DatasetContext(options.cache_dir, data_dir))
+        planned = plan(requests, discover(), DatasetContext(options.cache_dir, data_dir))
     except DataError as error:
-        missing = missing_weights([r.values for r in parameter_sets(request, discover())], options.cache_dir)
+        missing = missing_weights([r.values for r in parameter_sets(requests, discover())], options.cache_dir)
         raise DataError("\n".join([str(error), *missing])) from error
     finished = set() if fresh else Store(store).finished()
     todo = [cell for cell in planned.cells if cell.key not in finished]
     if dry_run:
-        _show_plan(planned, request, options, todo, output)
+        _show_plan(planned, requests, suite, options, todo, output)
         return
     if output is Format.TABLE:
         say_notes(planned.notes, planned.skipped)
@@ -102,6 +115,17 @@ def run(
     records, interrupted = execute(run_tasks, todo, options, quiet=output is Format.JSON)
     summarise(planned, todo, records, store, output)
     raise typer.Exit(exit_code(records, interrupted))
+
+
+def _complete(asked: Request) -> Request:
+    from dataclasses import replace
+
+    from stbench.errors import UsageError
+
+    for option, given in (("-m MODEL", asked.models), ("-d DATASET", asked.datasets)):
+        if not given:
+            raise UsageError(f"{option} is missing; or --suite FILE names models and data sets")
+    return replace(asked, seeds=asked.seeds or (0,), precision=asked.precision or DEFAULT_PRECISION)
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -116,7 +140,9 @@ def _keep(text: str) -> frozenset[str]:
     return frozenset(_one_of("--keep", k.strip(), ("predictions", "model")) for k in text.split(",") if k.strip())
 
 
-def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[Cell], output: Format) -> None:
+def _show_plan(
+    planned: Plan, requests: list[Request], suite: Path | None, options: RunOptions, todo: list[Cell], output: Format
+) -> None:
     import json
 
     from stbench.report.console import print_json, print_table
@@ -152,13 +178,14 @@ def _show_plan(planned: Plan, request: Request, options: RunOptions, todo: list[
         ],
         title="parameters",
     )
+    precisions = dict.fromkeys(request.precision for request in requests)
     shown = {"store": options.store, "data dir": options.data_dir, "device": options.device, "jobs": options.jobs,
-             "precision": request.precision, "cache": options.cache_dir}  # fmt: skip
-    print_table(["option", "value", "source"], [(k, v, _source(k)) for k, v in shown.items()], title="options")
+             "precision": ", ".join(precisions), "cache": options.cache_dir}  # fmt: skip
+    print_table(["option", "value", "source"], [(k, v, _source(k, suite)) for k, v in shown.items()], title="options")
     say_notes(planned.notes, planned.skipped)
 
 
-def _source(option: str) -> str:
+def _source(option: str, suite: Path | None) -> str:
     """Where an option's value came from, as Click saw it."""
     import os
 
@@ -169,4 +196,6 @@ def _source(option: str) -> str:
 
     if any(argument.split("=")[0] in flags or (argument.startswith("-j") and "-j" in flags) for argument in sys.argv):
         return "flag"
-    return names[option] if os.environ.get(names[option]) else "default"
+    if os.environ.get(names[option]):
+        return names[option]
+    return "suite" if suite and option == "precision" else "default"

@@ -1,4 +1,4 @@
-"""Resolving a model's parameters: flag > preset > default, each value with its source."""
+"""Resolving a model's parameters: flag > suite > preset > default, each value with its source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Resolved:
     by_content
         The same with files replaced by the hash of their content.
     sources
-        Where each value came from: ``default``, ``preset NAME``, ``--set``, ``sweep``.
+        Where each value came from: ``default``, ``preset NAME``, ``suite``, ``--set``, ``sweep``.
     preset
         The preset used, if it says anything.
     """
@@ -53,16 +53,17 @@ def resolve(
         An unknown preset or parameter, or a value of the wrong type.
     """
     params_class = spec.load_params()
-    chosen = _preset_for(spec, dataset, preset)
+    chosen = _preset_for(spec, dataset, preset or request.preset)
     given = dict(spec.presets[chosen]) if chosen else {}
     named = chosen if given else ""
     sources = dict.fromkeys(given, f"preset {chosen}")
-    for name in (*settings, *request.sweep):
+    for name in (*request.settings, *settings, *request.sweep):
         _refuse_unknown(spec, params_class, name)
-    sources |= dict.fromkeys(settings, "--set") | dict.fromkeys(request.sweep, "sweep")
+    sources |= dict.fromkeys(request.settings, "suite") | dict.fromkeys(settings, "--set")
+    sources |= dict.fromkeys(request.sweep, "sweep")
     for combination in itertools.product(*request.sweep.values()):
         swept = dict(zip(request.sweep, combination, strict=True))
-        params = _validate(spec, params_class, given | dict(settings) | swept)
+        params = _validate(spec, params_class, given | request.settings | dict(settings) | swept)
         values = params.model_dump(mode="json")
         by_content = {name: _content(getattr(params, name), value) for name, value in values.items()}
         yield Resolved(values, by_content, {n: sources.get(n, "default") for n in values}, named)

@@ -1,9 +1,9 @@
-"""From a request to cells: resolves plugins, data, folds and parameters without importing a model."""
+"""From requests to cells: resolves plugins, data, folds and parameters without importing a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from stbench.datasets import DatasetContext
@@ -13,7 +13,7 @@ from stbench.matrix.fold_task import FoldTask
 from stbench.matrix.params import Resolved, resolve
 from stbench.matrix.request import ModelRequest, Request
 from stbench.matrix.source import source_digest
-from stbench.matrix.tasks import Skipped, expand, plan_tasks
+from stbench.matrix.tasks import Skipped, Tasks, expand, plan_tasks
 from stbench.registry import ModelSpec, Registered, Registry
 
 
@@ -27,8 +27,8 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan(request: Request, registry: Registry, context: DatasetContext) -> Plan:
-    """Plan the fold matrix of a request.
+def plan(requests: Sequence[Request], registry: Registry, context: DatasetContext) -> Plan:
+    """Plan the fold matrix of one request, or of all that a suite makes; a cell that several ask for is planned once.
 
     Raises
     ------
@@ -37,37 +37,41 @@ def plan(request: Request, registry: Registry, context: DatasetContext) -> Plan:
     NotApplicable
         If no pair of dataset and protocol applies; the message gives the reasons.
     """
-    models = _models(request, registry)
-    _refuse_stray_settings(request, models)
-    tasks = plan_tasks(request.datasets, request.protocols, request.folds, registry, context)
-    tasks.require()
-    result = Plan(skipped=tasks.skipped, notes=tasks.notes)
-    for _, pair in groupby(tasks.folds, lambda task: (task.dataset, task.protocol)):
-        folds = list(pair)
-        for model, registered in models:
-            result.cells += _cells(folds, model, registered, request, result)
+    _refuse_stray_settings(requests, registry)
+    result, every = Plan(), Tasks()
+    for request in requests:
+        tasks = plan_tasks(request.datasets, request.protocols, request.folds, registry, context)
+        every.extend(tasks)
+        models = _models(request, registry)
+        for _, pair in groupby(tasks.folds, lambda task: (task.dataset, task.protocol)):
+            folds = list(pair)
+            for model, registered in models:
+                result.cells += _cells(folds, model, registered, request, result)
+    every.require()
     result.cells = list({cell.key: cell for cell in result.cells}.values())
+    result.skipped, result.notes = list(dict.fromkeys(every.skipped)), list(dict.fromkeys(every.notes))
     return result
 
 
-def parameter_sets(request: Request, registry: Registry) -> Iterator[Resolved]:
-    """Parameters of all models of a request on its data sets, as far as they are known without looking at data."""
-    for dataset in expand(request.datasets, registry.names("dataset")):
-        for model, registered in _models(request, registry):
-            yield from _resolved(registered.spec, model, dataset, request)
+def parameter_sets(requests: Sequence[Request], registry: Registry) -> Iterator[Resolved]:
+    """Parameters of all models of the requests on their data sets, as far as they are known without looking at data."""
+    for request in requests:
+        for dataset in expand(request.datasets, registry.names("dataset")):
+            for model, registered in _models(request, registry):
+                yield from _resolved(registered.spec, model, dataset, request)
 
 
 def _models(request: Request, registry: Registry) -> list[tuple[ModelRequest, Registered]]:
     expanded = [
-        ModelRequest(name, model.sweep)
-        for model in request.models
-        for name in expand([model.name], registry.names("model"))
+        replace(model, name=name) for model in request.models for name in expand([model.name], registry.names("model"))
     ]
     return [(model, registry.get("model", model.name)) for model in expanded]
 
 
-def _refuse_stray_settings(request: Request, models: list[tuple[ModelRequest, Registered]]) -> None:
+def _refuse_stray_settings(requests: Sequence[Request], registry: Registry) -> None:
+    models = [found for request in requests for found in _models(request, registry)]
     names = {registered.spec.name for _, registered in models}
+    request = requests[0]  # those of a suite share what the command says
     for option, mapping in (("--set", request.settings), ("--preset", request.presets)):
         for model in mapping:
             if model and model not in names:

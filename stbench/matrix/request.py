@@ -15,10 +15,18 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model's name, with the parameters it sweeps: ``sepal[hops=1,2]``."""
+    """A model's name, with the parameters it sweeps: ``sepal[hops=1,2]``.
+
+    Attributes
+    ----------
+    preset, settings
+        What a suite file says of it; the command's own presets and settings go before them.
+    """
 
     name: str
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> ModelRequest:

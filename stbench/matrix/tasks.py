@@ -32,6 +32,12 @@ class Tasks:
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def extend(self, other: Tasks) -> None:
+        """Add those of another request."""
+        self.folds += other.folds
+        self.skipped += other.skipped
+        self.notes += other.notes
+
     def require(self) -> None:
         """Raise `NotApplicable` with the reasons if there is no fold at all."""
         if not self.folds:

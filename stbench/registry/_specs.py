@@ -72,13 +72,25 @@ class Paper:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One verified number from a paper, under the protocol it was measured with."""
+    """One verified number from a paper, under the protocol it was measured with.
+
+    Attributes
+    ----------
+    where
+        Table or figure.
+    preset
+        The parameters it belongs to; None: any without a number of their own.
+    method
+        A method that the same paper compares with, where no plugin carries it; empty: the model itself.
+    """
 
     dataset: str
     protocol: str
     metric: str
     value: float
     where: str
+    preset: str | None = None
+    method: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

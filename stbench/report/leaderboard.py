@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stbench.registry import MetricSpec, Registry
+from stbench.registry import MetricSpec, Published, Registry
 from stbench.report.cautions import ALIKE, cautions
 from stbench.report.headlines import headlines
 from stbench.report.published import published_numbers
@@ -33,10 +33,17 @@ Row = dict[str, Any]
 
 @dataclass
 class Leaderboard:
-    """Rows, best first within each task and metric, and sentences a reader should see."""
+    """Rows, best first within each task and metric, and sentences a reader should see.
+
+    Attributes
+    ----------
+    elsewhere
+        Numbers that papers print of methods no plugin carries.
+    """
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    elsewhere: list[Published] = field(default_factory=list)
 
 
 def leaderboard(
@@ -91,7 +98,7 @@ def leaderboard(
     notes = [*scores.notes, *cautions(rows)]
     for row in rows:
         del row["units"]
-    return Leaderboard(rows, notes)
+    return Leaderboard(rows, notes, stated.elsewhere)
 
 
 def _described(scores: Scores) -> dict[tuple[Any, ...], Row]:

@@ -41,7 +41,12 @@ def print_leaderboard(
     tasks = dict.fromkeys((row["dataset"], row["protocol"]) for row in board.rows)
     for dataset, protocol in tasks:
         rows = [r for r in board.rows if (r["dataset"], r["protocol"]) == (dataset, protocol)]
-        _print_task(f"{dataset} · {protocol}", rows, sorted_by.get(protocol) or "pcc", form == "markdown", published)
+        metric = sorted_by.get(protocol) or "pcc"
+        _print_task(f"{dataset} · {protocol}", rows, metric, form == "markdown", published)
+        elsewhere = [p for p in board.elsewhere if (p.dataset, p.protocol, p.metric) == (dataset, protocol, metric)]
+        if published and elsewhere:
+            stated = " · ".join(f"{p.method} {p.value:.3f} ({p.where})" for p in elsewhere)
+            print(f"published of methods without a plugin here, {metric}: {stated}")
     if len(tasks) > 1:
         _print_mean_ranks(board.rows, sorted_by, form == "markdown")
 

@@ -39,7 +39,7 @@ for module in PRELOAD:
     importlib.import_module(module)
 request = Request(models=(ModelRequest.parse("mean"), ModelRequest.parse(model)), datasets=("toy",), folds="P1,P2")
 options = RunOptions(store=Path(store), cache_dir=Path(cache), device="cpu")
-cells = plan(request, discover(), DatasetContext(options.cache_dir, None)).cells
+cells = plan([request], discover(), DatasetContext(options.cache_dir, None)).cells
 for cell in cells:
     if (cell.model, cell.fold.id) not in {("mean", "P1"), ("toy-dies", "P2")}:
         continue

@@ -64,6 +64,29 @@ def test_dry_run_shows_the_source_of_every_value_and_runs_nothing(stbench: Any, 
     assert not store.exists()
 
 
+def test_a_suite_runs_its_matrix_and_the_command_narrows_it(stbench: Any, tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        "title: toys\nruns:\n"
+        "  - datasets: [toy-single]\n    protocols: [stbench-section-v1]\n"
+        "    models: [mean, {name: toy-good, set: {noise: 0.2}}]\n"
+        "  - {datasets: [toy], models: [mean], folds: P1}\n"
+    )
+    store = tmp_path / "store"
+
+    shown = stbench.json("run", "--suite", str(suite), "--dry-run", store=store)
+    run = stbench("run", "--suite", str(suite), "-d", "toy-single", "--folds", "0", store=store)
+
+    sources = {(p["dataset"], p["model"]): p["sources"] for p in shown["parameters"]}
+    assert sources["toy-single", "toy-good"]["noise"] == "suite"
+    assert {(c["dataset"], c["model"]) for c in shown["cells"]} == {*sources}
+    assert run.returncode == 0
+    assert "2 cells ran" in run.stdout
+    refused = stbench("run", "-m", "mean", store=store)
+    assert refused.returncode == 1
+    assert "-d DATASET is missing; or --suite FILE" in refused.stderr
+
+
 def test_dry_run_as_json_lists_the_cells(stbench: Any, sweep: Any) -> None:
     planned = stbench.json("run", "-m", "mean", *TASK, "--dry-run", store=sweep.store)
 

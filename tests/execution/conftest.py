@@ -40,7 +40,7 @@ class Toys:
     def cell(self, model: str, fold: str = "P1", **request: Any) -> Cell:
         """The first planned cell of a model."""
         asked = {"datasets": ("toy",), "folds": fold} | request
-        planned = plan(Request(models=(ModelRequest(model),), **asked), self.registry, DatasetContext(self.cache_dir))
+        planned = plan([Request(models=(ModelRequest(model),), **asked)], self.registry, DatasetContext(self.cache_dir))
         return planned.cells[0]
 
 

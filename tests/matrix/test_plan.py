@@ -113,7 +113,7 @@ def registry() -> Registry:
 def planned(registry: Registry, tmp_path: Path) -> Planner:
     def run(*models: str, datasets: tuple[str, ...] = ("five",), **fields: object) -> Plan:
         request = Request(tuple(ModelRequest.parse(m) for m in models), datasets, **fields)
-        return plan(request, registry, DatasetContext(tmp_path))
+        return plan([request], registry, DatasetContext(tmp_path))
 
     return run
 

@@ -18,7 +18,7 @@ def context(cache_dir: Path) -> DatasetContext:
 def test_the_folds_are_those_that_models_run_on(context: DatasetContext) -> None:
     tasks = plan_tasks(["simulated"], [], None, discover(), context)
 
-    cells = plan(Request((ModelRequest("mean"),), ("simulated",)), discover(), context).cells
+    cells = plan([Request((ModelRequest("mean"),), ("simulated",))], discover(), context).cells
 
     assert [task.fold for task in tasks.folds] == [cell.fold for cell in cells]
     named = {"model", "model_distribution", "results_version", "params", "params_by_content", "source_digest", "preset"}

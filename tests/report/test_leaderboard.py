@@ -316,6 +316,25 @@ def test_published_numbers_stand_beside_reproduced_ones(root: Path) -> None:
     assert rows["mse"]["published"] is None
 
 
+def test_a_published_number_belongs_to_its_preset(root: Path) -> None:
+    for preset in ("", "swapped", "other"):
+        commit_model(root, "method", TRUTH, run=preset or "default", params={"p": preset}, preset=preset)
+    paper = {"dataset": "hand", "protocol": "stbench-v1", "metric": "pcc"}
+    numbers = (
+        Published(**paper, value=0.9, where="Table 2"),
+        Published(**paper, value=0.8, where="Table 2", preset="swapped"),
+        Published(**paper, value=0.7, where="Table 2", method="EGN"),
+    )
+    spec = ModelSpec(name="method", factory="a.b:C", params="a.b:P", published=numbers)
+    registry = discover()
+    stated = Registry(registry.plugins, {**registry.specs, "model": [Registered(spec, "hand-made", "1")]})
+
+    found = leaderboard(Store(root), stated, metrics=["pcc"])
+
+    assert {row["preset"]: row["published"] for row in found.rows} == {"": 0.9, "swapped": 0.8, "other": 0.9}
+    assert found.elsewhere == [numbers[2]]
+
+
 def test_a_mean_rank_is_over_tasks_that_all_models_have(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for dataset, noises in (("hand", (0.1, 1.0)), ("elsewhere", (0.2, 2.0))):
         for model, noise in zip(("one", "two"), noises, strict=True):

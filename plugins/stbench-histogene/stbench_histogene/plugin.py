@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stbench.registry import ModelSpec, Paper, hookimpl
+from stbench.registry import ModelSpec, Paper, Published, hookimpl
 
 STBENCH_API = "1"
 
@@ -19,6 +19,9 @@ SMOKE = {
     "epochs": 50,
 }
 
+SEPALS = {"visium": 0.199, "stnet": -0.007}
+"""PCC-Gene by the paper of SEPAL."""
+
 
 @hookimpl
 def stbench_models() -> list[ModelSpec]:
@@ -31,5 +34,15 @@ def stbench_models() -> list[ModelSpec]:
             title="HisToGene: vision transformer over all spots of a section",
             paper=Paper(authors="Pang, Su, Li", year=2021, doi="10.1101/2021.11.28.470212"),
             presets={"as-coded": AS_CODED, "smoke": SMOKE},
+            published=tuple(
+                Published(
+                    dataset=dataset,
+                    protocol="sepal-2023",
+                    metric="pcc_pooled",
+                    value=value,
+                    where="SEPAL (arXiv 2309.01036), Table 2, run by its authors",
+                )
+                for dataset, value in SEPALS.items()
+            ),
         )
     ]

@@ -79,13 +79,17 @@ def test_published_numbers_name_what_stbench_knows() -> None:
     metrics = {spec.name for spec in stbench_metrics()}
     protocols = {spec.name for spec in stbench_protocols()}
 
-    numbers = {(n.dataset, name, n.metric): n.value for name, spec in SPECS.items() for n in spec.published}
+    stated = [(name, n) for name, spec in SPECS.items() for n in spec.published]
+    numbers = {(n.dataset, n.method or name, n.metric, n.preset): n.value for name, n in stated}
 
-    assert len(numbers) == sum(len(spec.published) for spec in SPECS.values()) == 30
+    assert len(numbers) == len(stated) == 30 + 12 + 4  # the models, SEPAL*, EGN and EGGN
     assert all(n.metric in metrics and n.protocol in protocols for spec in SPECS.values() for n in spec.published)
-    assert numbers["visium", "sepal", "pcc_pooled"] == 0.383
-    assert numbers["visium", "vit", "mse_pooled"] == 0.760
-    assert numbers["stnet", "sepal", "r2_pooled"] == -0.028
+    assert all(n.preset in {None, *SPECS[name].presets} for name, n in stated)
+    assert numbers["visium", "sepal", "pcc_pooled", None] == 0.383
+    assert numbers["visium", "vit", "mse_pooled", None] == 0.760
+    assert numbers["stnet", "sepal", "r2_pooled", None] == -0.028
+    assert numbers["visium", "sepal", "pcc_pooled", "stnet"] == 0.353
+    assert numbers["stnet", "EGN", "pcc_pooled", None] == 0.064
 
 
 @pytest.mark.parametrize("module", ["plugin", "params"])

@@ -50,6 +50,7 @@ def stbench_models() -> list[ModelSpec]:
                     metric=metric,
                     value=value,
                     where="SEPAL (arXiv 2309.01036), Table 2, its re-implementation",
+                    preset="sepal",
                 )
                 for dataset, values in (("visium", SEPALS_VISIUM), ("stnet", SEPALS_STNET))
                 for metric, value in values.items()

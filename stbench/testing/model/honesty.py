@@ -151,6 +151,7 @@ def own_process(subject: ModelSubject) -> None:
                 "folder": str(subject.folder),
                 "out": str(out),
                 "path": sys.path,
+                "torch_threads": torch.get_num_threads() if torch else None,
             }
         )
     )
