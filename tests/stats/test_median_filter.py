@@ -92,3 +92,20 @@ def test_zeros_that_no_window_fills_get_the_genes_own_median() -> None:
 def test_negative_values_are_refused() -> None:
     with pytest.raises(DataError, match="values of 0 and more"):
         adaptive_median(np.array([[-1.0], [0.0]]), rings(np.eye(2), 1))
+
+
+def test_against_spared() -> None:
+    denoising = pytest.importorskip("spared.denoising.denoising", reason="benchmarks/speed says how to install spared")
+    import anndata as ad
+
+    row, col = hexagonal(120, 0)
+    values = sparse_map(len(row), 8, 0)
+    adata = ad.AnnData(values, layers={"log": values})
+    adata.obs["array_row"], adata.obs["array_col"] = row, col
+    adata.obsm["spatial"] = np.column_stack([50.0 * col, 86.6 * row])
+    near = denoising.get_spatial_neighbors(adata, 1, True)  # {spot: itself and its neighbours}
+    edges = np.array([(i, j) for i, spots in near.items() for j in spots if i != j]).T
+
+    theirs = denoising.adaptive_median_filter_pepper(adata, "log", "filled", 5, True).layers["filled"]
+
+    np.testing.assert_array_equal(adaptive_median(values, hops(edges, len(row), 5)), theirs)

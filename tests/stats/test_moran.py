@@ -71,3 +71,17 @@ def test_undefined_is_nan_without_a_warning(recwarn: pytest.WarningsRecorder) ->
     assert np.isnan(scores).tolist() == [False, True, False, False, False]
     assert np.isnan(morans_i(values, np.zeros((2, 0), np.int64))).all()
     assert not recwarn.list
+
+
+def test_against_squidpy() -> None:
+    sq = pytest.importorskip("squidpy", reason="squidpy is not installed; benchmarks/speed says how")
+    import anndata as ad
+
+    values, edges = section()
+    values, n = values[:-1], len(values) - 1  # without the isolated spot
+    adata = ad.AnnData(values)
+    adata.obsp["spatial_connectivities"] = csr_matrix((np.ones(edges.shape[1]), (edges[0], edges[1])), shape=(n, n))
+
+    table = sq.gr.spatial_autocorr(adata, mode="moran", n_perms=None, copy=True, show_progress_bar=False)
+
+    assert morans_i(values, edges) == pytest.approx(table.loc[adata.var_names, "I"].to_numpy(), abs=1e-6)
