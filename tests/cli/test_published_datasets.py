@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from made_sections import publish_stnet, publish_visium, unpack_visium
 
+SUITES = Path(__file__).parents[2] / "benchmarks/suites"
+
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -56,3 +58,21 @@ def test_a_folder_without_the_data_set_is_one_sentence(stbench: Any, tmp_path: P
     assert run.returncode == 1
     (error,) = [line for line in run.stderr.splitlines() if not line.startswith("warning: ")]
     assert error.startswith(f"error: visium: {tmp_path} does not hold Section_1/ with V1_Breast_Cancer_Block_A_")
+
+
+def test_the_suite_of_sepal_plans_both_tables(stbench: Any, data_dir: Path, tmp_path: Path) -> None:
+    suite = str(SUITES / "sepal-2023.yaml")
+
+    planned = stbench.json("run", "--suite", suite, "-d", "visium", "--dry-run", "--data-dir", str(data_dir))
+
+    variants = [(cell["model"], cell["preset"], cell["protocol"]) for cell in planned["cells"]]
+    assert variants == [
+        ("sepal", "visium", "sepal-2023"),
+        ("st-net", "sepal", "sepal-2023"),
+        ("histogene", "", "sepal-2023"),
+        ("mean", "", "sepal-2023"),
+        ("sepal", "stnet", "sepal-2023"),
+        ("vit", "visium", "sepal-2023"),
+        ("vit-delta", "visium", "sepal-2023"),
+        ("vit-delta-s7", "visium", "sepal-2023"),
+    ]
