@@ -12,7 +12,7 @@ PAPER = Paper(authors="Mejia, Cárdenas, Ruiz, Castillo, Arbeláez", year=2023, 
 VIT_VISIUM = {"microns": 65.0, "lr": 1e-4, "batch_size": 320, "epochs": 50}
 VIT_STNET = {"microns": 200.0, "lr": 1e-2, "batch_size": 128, "epochs": 50}
 SMOKE_INPUT = {"encoder": "test_resnet.r160_in1k", "weights": "random", "pixels": 32, "microns": 75.0}
-VIT_SMOKE = SMOKE_INPUT | {"lr": 3e-3, "batch_size": 64, "epochs": 12}
+VIT_SMOKE = SMOKE_INPUT | {"lr": 3e-3, "batch_size": 64, "epochs": 10}
 VIT_AS_CODED = {"augment": "batch"}
 
 VISIUM = {
@@ -45,14 +45,14 @@ AS_CODED = VISIUM | {"augment": "batch", "neighbours": "knn", "hops": 1}
 SMOKE = SMOKE_INPUT | {
     "stage1_lr": 3e-3,
     "stage1_batch_size": 64,
-    "stage1_epochs": 12,
+    "stage1_epochs": 10,
     "zoom": False,
     "hops": 2,
     "pre": [64],
     "graph": [64],
     "pooling": "mean",
-    "lr": 1e-3,
-    "epochs": 10,
+    "lr": 3e-4,
+    "epochs": 3,
 }
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from stbench.testing import parametrize_with_checks
 
 
@@ -8,16 +10,18 @@ def test_sepal_conforms(check) -> None:
     check()
 
 
+@parametrize_with_checks("vit-delta-s7")
+def test_vit_delta_s7_conforms(check) -> None:
+    check()
+
+
+@pytest.mark.slow  # the class of vit-delta-s7, trained for longer
 @parametrize_with_checks("vit")
 def test_vit_conforms(check) -> None:
     check()
 
 
+@pytest.mark.slow
 @parametrize_with_checks("vit-delta")
 def test_vit_delta_conforms(check) -> None:
-    check()
-
-
-@parametrize_with_checks("vit-delta-s7")
-def test_vit_delta_s7_conforms(check) -> None:
     check()
