@@ -12,6 +12,7 @@ import numpy as np
 
 from stbench.execution.predicted import Predicted, gather
 from stbench.execution.prepare import ROLES, Role
+from stbench.execution.shared_fits import fit_or_take
 from stbench.execution.task import RunOptions
 from stbench.matrix import Cell
 from stbench.models import Context, Model, Savable
@@ -63,15 +64,18 @@ class TrainedHere:
     ----------
     work
         Folder for files of its own; removed after the run.
+    shares_fit
+        Leave the fitted model for another cell, or take it from one.
     """
 
     card: ModelCard | None = None
 
-    def __init__(self, cell: Cell, options: RunOptions, work: Path) -> None:
+    def __init__(self, cell: Cell, options: RunOptions, work: Path, shares_fit: bool = False) -> None:
         self.roles: Sequence[Role] = ROLES
         self.cell = cell
         self.options = options
         self.work = work
+        self.shares_fit = shares_fit
         self.n_parameters: int | None = None
         self.reused_seconds = 0.0
 
@@ -90,9 +94,12 @@ class TrainedHere:
         """Make the model and train it."""
         self.n_genes = int(train[0].adata.n_vars)
         self.model: Model = self._build(discover().get("model", f"{self.cell.model_distribution}:{self.cell.model}"))  # type: ignore[type-arg]
-        self.model.fit(train, validation)
+        if self.shares_fit:
+            self.reused_seconds = fit_or_take(self.model, self.cell, self.options.cache_dir, (train, validation))
+        else:
+            self.model.fit(train, validation)
+            self.reused_seconds = float(self.model.reused_seconds)
         self.n_parameters = self.model.n_parameters
-        self.reused_seconds = float(self.model.reused_seconds)
 
     def predict(self, slide: Slide) -> Predicted:
         """Let the model predict the slide without its expression, and check the answer."""

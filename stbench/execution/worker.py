@@ -49,7 +49,11 @@ def now() -> str:
 
 
 def run_cell(
-    cell: Cell, options: RunOptions | None = None, run_id: str | None = None, predictor: Predictor | None = None
+    cell: Cell,
+    options: RunOptions | None = None,
+    run_id: str | None = None,
+    predictor: Predictor | None = None,
+    shares_fit: bool = False,
 ) -> RunRecord:
     """Run a cell in this process and commit it to the store, whether it succeeds or fails.
 
@@ -61,6 +65,8 @@ def run_cell(
         Store, cache, device; by default ``./stbench-store`` and the machine's best device.
     predictor
         Who predicts; by default the cell's model, which is trained here.
+    shares_fit
+        Leave the fitted model for a cell that differs in predict-stage parameters only, or take it from one.
 
     Returns
     -------
@@ -70,7 +76,7 @@ def run_cell(
     options = options or RunOptions(store=Path("stbench-store"), cache_dir=cache.root())
     run_id = run_id or new_run_id()
     writer = RunWriter(Layout(options.store).create(), run_id)
-    run = _Run(cell, options, writer, predictor or TrainedHere(cell, options, writer.folder / "work"))
+    run = _Run(cell, options, writer, predictor or TrainedHere(cell, options, writer.folder / "work", shares_fit))
     record = RunRecord(
         run_id=run_id,
         cell_key=cell.key,
@@ -237,7 +243,7 @@ def main() -> None:
     """Run the cell file named on the command line; exit code 3 if the cell failed."""
     task = Task.model_validate_json(Path(sys.argv[1]).read_bytes())
     prepare_process(task.options)
-    record = run_cell(task.cell, task.options, task.run_id)
+    record = run_cell(task.cell, task.options, task.run_id, shares_fit=task.shares_fit)
     sys.exit(0 if record.status == "ok" else 3)
 
 

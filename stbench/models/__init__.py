@@ -7,6 +7,7 @@ Helpers that import torch live in modules of their own: `stbench.models.lightnin
 from __future__ import annotations
 
 from stbench.models.contract import (
+    PREDICT_STAGE,
     Context,
     Model,
     Params,
@@ -20,6 +21,7 @@ from stbench.models.inner_folds import inner_folds
 from stbench.models.patch_params import PatchParams
 
 __all__ = [
+    "PREDICT_STAGE",
     "Context",
     "Model",
     "Params",

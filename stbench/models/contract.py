@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -57,10 +58,19 @@ class Context:
     report: Callable[[str], None] = silent
 
 
+PREDICT_STAGE: Mapping[str, str] = MappingProxyType({"stage": "predict"})
+"""Marks a parameter that training does not depend on: ``Field(1, json_schema_extra=PREDICT_STAGE)``."""
+
+
 class Params(BaseModel):
     """A model's parameters: what ``--set`` may change, what is documented and what is hashed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def predict_stage(cls) -> frozenset[str]:
+        """Names of the parameters marked `PREDICT_STAGE`; what differs in nothing else is trained once."""
+        return frozenset(n for n, f in cls.model_fields.items() if f.json_schema_extra == PREDICT_STAGE)
 
 
 P = TypeVar("P", bound=Params)

@@ -21,12 +21,13 @@ MODELS = {
     "toy-killed": "Killed",
     "toy-exits": "Exits",
     "toy-dies": "Dies",
+    "toy-scaled": "Scaled",
 }
 
 
 @hookimpl
 def stbench_models() -> list[ModelSpec]:
-    params = {"Good": "GoodParams", "Sleeps": "SleepsParams", "Dies": "DiesParams"}
+    params = {"Good": "GoodParams", "Sleeps": "SleepsParams", "Dies": "DiesParams", "Scaled": "ScaledParams"}
     return [
         ModelSpec(
             name=name,
