@@ -10,12 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from stbench.execution.predicted import Predicted, gather
+from stbench.execution.predicted import Predicted, checked_points, gather
 from stbench.execution.prepare import ROLES, Role
 from stbench.execution.shared_fits import fit_or_take
 from stbench.execution.task import RunOptions
 from stbench.matrix import Cell
-from stbench.models import Context, Model, Savable
+from stbench.models import Context, Model, Points, Savable
 from stbench.registry import Registered, discover
 from stbench.slides import Slide
 from stbench.store.card import ModelCard
@@ -46,6 +46,10 @@ class Predictor(Protocol):
 
     def predict(self, slide: Slide) -> Predicted:
         """Predict a prepared slide, of which a model is shown no expression."""
+        ...
+
+    def points(self, slide: Slide) -> Points | None:
+        """What it says of the slide predicted last beyond its spots."""
         ...
 
     def cost(self, measured: Cost) -> Cost:
@@ -105,6 +109,17 @@ class TrainedHere:
         """Let the model predict the slide without its expression, and check the answer."""
         folder = Path(tempfile.mkdtemp(prefix="blocks-", dir=self.work))
         return gather(self.model.predict(slide.without_expression()), slide, self.n_genes, folder)
+
+    def points(self, slide: Slide) -> Points | None:
+        """What the model says of the slide beyond its spots, checked.
+
+        Raises
+        ------
+        PredictionError
+            Points and values that do not go together.
+        """
+        points = self.model.points(slide.without_expression())
+        return points and checked_points(points, slide, self.n_genes)
 
     def cost(self, measured: Cost) -> Cost:
         """Add the number of parameters, and the training time spent earlier on what was taken from the cache."""

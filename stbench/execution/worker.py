@@ -167,9 +167,10 @@ def _score(
     run_id, asked = run.writer.run_id, run.options.keep
     moments: list[pa.Table] = []
     rows: list[dict[str, object]] = []
+    n_points = 0
     n_values = sum(slide.n_spots * slide.adata.n_vars for slide in splits["test"])
     keep = n_values < KEEP_PREDICTIONS_BELOW or "predictions" in asked
-    with run.writer.predictions() as predictions:
+    with run.writer.predictions() as predictions, run.writer.points() as points:
         for split, slide in ((split, slide) for split, slides in splits.items() for slide in slides):
             with run.timed("predict"):
                 predicted = run.predictor.predict(slide)
@@ -184,8 +185,13 @@ def _score(
                 if keep:
                     genes = list(slide.adata.var_names)
                     predictions.add(key, slide.info.id, genes, predicted.mean, predicted.std, predicted.given)
+                    if fine := run.predictor.points(slide):
+                        n_points += len(fine.mean)
+                        points.add(slide.info.id, genes, fine.centers_px, fine.side_um, fine.mean)
     if not keep:
         (run.writer.folder / "predictions.parquet").unlink()
+    if not n_points:
+        (run.writer.folder / "points.parquet").unlink()
     with run.timed("commit"):
         run.writer.write("moments", pa.concat_tables(moments))
         run.writer.write("metrics", pa.Table.from_pylist(rows, schema=schema.METRICS))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FilePath
+from pydantic import BaseModel, ConfigDict, FilePath, JsonValue
 
 from stbench.slides import Slide
 
@@ -58,7 +57,7 @@ class Context:
     report: Callable[[str], None] = silent
 
 
-PREDICT_STAGE: Mapping[str, str] = MappingProxyType({"stage": "predict"})
+PREDICT_STAGE: dict[str, JsonValue] = {"stage": "predict"}
 """Marks a parameter that training does not depend on: ``Field(1, json_schema_extra=PREDICT_STAGE)``."""
 
 
@@ -71,6 +70,25 @@ class Params(BaseModel):
     def predict_stage(cls) -> frozenset[str]:
         """Names of the parameters marked `PREDICT_STAGE`; what differs in nothing else is trained once."""
         return frozenset(n for n, f in cls.model_fields.items() if f.json_schema_extra == PREDICT_STAGE)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Predictions of a slide away from its spots, which nothing is measured of.
+
+    Attributes
+    ----------
+    centers_px
+        Pixel centres (x, y), (points, 2).
+    side_um
+        Side of the square, or diameter of the disk, that a value is of.
+    mean
+        (points, genes) float32, genes as in a prediction.
+    """
+
+    centers_px: NDArray[np.float64]
+    side_um: float
+    mean: NDArray[np.float32]
 
 
 P = TypeVar("P", bound=Params)
@@ -104,6 +122,10 @@ class Model(ABC, Generic[P]):
         (spots, genes) float32 in target units, genes in the order of the training slides' ``var_names``; or an
         iterator of `PredictionBlock` in spot order for slides that do not fit in memory.
         """
+
+    def points(self, slide: Slide) -> Points | None:
+        """What the model says of the slide beyond its spots, asked right after `predict`; it is kept with the run."""
+        return None
 
     @property
     def n_parameters(self) -> int | None:

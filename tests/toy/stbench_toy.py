@@ -22,6 +22,7 @@ MODELS = {
     "toy-exits": "Exits",
     "toy-dies": "Dies",
     "toy-scaled": "Scaled",
+    "toy-between": "Between",
 }
 
 

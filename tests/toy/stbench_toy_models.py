@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stbench_toy_params import DiesParams, GoodParams, NoParams, ScaledParams, SleepsParams
 
-from stbench.models import Model, PredictionBlock, stack_targets
+from stbench.models import Model, Points, PredictionBlock, stack_targets
 from stbench.slides import Slide
 
 Array = NDArray[np.float32]
@@ -192,3 +192,11 @@ class Dies(Linear):
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(hook)
+
+
+class Between(Linear):
+    """Says something of the places between the spots."""
+
+    def points(self, slide: Slide) -> Points:
+        between = slide.at(slide.centers_px[:-1] + np.diff(slide.centers_px, axis=0) / 2)
+        return Points(between.centers_px, 20.0, self.predict(between))

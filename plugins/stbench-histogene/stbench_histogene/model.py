@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,16 +16,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stbench.errors import DataError, UsageError
-from stbench.models.contract import Model
+from stbench.models import Model, Points
 from stbench.models.seeding import seeded
 from stbench.models.training import predict_precision, train_module
 from stbench.slides import Slide
 from stbench_histogene.network import HisToGeneNetwork, masked_mse
 from stbench_histogene.params import HisToGeneParams
+from stbench_histogene.super_resolution import dense_grid
 
+EMBEDDED = 1024
+"""Patches embedded at a time for a prediction."""
 WEIGHTS = "network.safetensors"
 SHAPE = "network.json"
-TRAINING = {"microns", "lr", "epochs", "patience", "keep_last_epoch"}
+OUTSIDE = {"microns", "lr", "epochs", "patience", "keep_last_epoch", "super_resolution"}
 """Parameters that the network does not depend on."""
 
 
@@ -41,6 +45,7 @@ class HisToGene(Model[HisToGeneParams]):
     """Vision transformer over all spots of a section (Pang, Su, Li 2021)."""
 
     network: HisToGeneNetwork
+    _fine: Points | None = None
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Train; the epoch with the lowest validation loss is kept unless `keep_last_epoch` is set."""
@@ -59,10 +64,30 @@ class HisToGene(Model[HisToGeneParams]):
             )
 
     def predict(self, slide: Slide) -> NDArray[np.float32]:
-        """Predict all spots of a slide jointly, (spots, genes)."""
+        """Predict all spots of a slide jointly, (spots, genes); with super-resolution, as means of finer squares."""
+        self._fine = None
+        if self.params.super_resolution == 1:
+            return self._jointly(slide)
+        side_px = self.params.microns / slide.mpp
+        grid = dense_grid(slide, side_px, self.params.super_resolution)
+        self.context.report(f"{slide.info.id}: {len(grid.patches_px)} patches, {len(grid.squares_px)} squares")
+        squares = grid.average(self._jointly(slide.at(grid.patches_px)))
+        self._fine = Points(grid.squares_px, self.params.microns / isqrt(self.params.super_resolution), squares)
+        return grid.at_spots(squares, slide.centers_px, side_px)
+
+    def points(self, slide: Slide) -> Points | None:
+        """The finer squares of the slide predicted last."""
+        return self._fine
+
+    def _jointly(self, slide: Slide) -> NDArray[np.float32]:
         network = self.network.to(self.context.device)
+        patches = slide.patches(pixels=self.params.pixels, microns=self.params.microns)
         with torch.inference_mode(), predict_precision(self.context):
-            prediction: Tensor = network(self._patches(slide), self._position(slide))
+            embedded = [
+                network.embed(torch.from_numpy(np.array(patches[start : start + EMBEDDED])).to(self.context.device))
+                for start in range(0, slide.n_spots, EMBEDDED)
+            ]
+            prediction: Tensor = network.mix(torch.cat(embedded), self._position(slide))
         return prediction.float().cpu().numpy()
 
     def save(self, folder: Path) -> None:
@@ -91,7 +116,7 @@ class HisToGene(Model[HisToGeneParams]):
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def _build(self, n_genes: int) -> HisToGeneNetwork:
-        return HisToGeneNetwork(n_genes, **self.params.model_dump(exclude=TRAINING))
+        return HisToGeneNetwork(n_genes, **self.params.model_dump(exclude=OUTSIDE))
 
     def _section(self, slide: Slide) -> Section:
         target = torch.tensor(slide.target, device=self.context.device)

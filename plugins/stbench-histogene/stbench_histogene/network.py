@@ -103,11 +103,20 @@ class HisToGeneNetwork(nn.Module):
         -------
         (spots, genes).
         """
+        return self.mix(self.embed(patches), position)
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Embed patches, (spots, pixels, pixels, 3) uint8 → (spots, dim); of long sequences a part at a time."""
         intensity = patches.flatten(1).to(self.embed_patch.weight.dtype)  # (spots, 3 · pixels²)
         if not self.raw_intensities:
             intensity = intensity.div_(127.5).sub_(1)
+        embedded: Tensor = self.embed_patch(intensity)
+        return embedded
+
+    def mix(self, embedded: Tensor, position: Tensor) -> Tensor:
+        """Predict a section from its embedded patches, (spots, dim), and positions, (spots, 2) → (spots, genes)."""
         row, col = position.unbind(1)
-        tokens = self.embed_patch(intensity) + self.embed_row(row) + self.embed_col(col)  # (spots, dim)
+        tokens = embedded + self.embed_row(row) + self.embed_col(col)
         genes: Tensor = self.gene_head(self.blocks(self.dropout(tokens)))
         return genes
 

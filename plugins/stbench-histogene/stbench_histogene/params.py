@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from math import isqrt
 
-from stbench.models.contract import Params
+from pydantic import Field, field_validator
+
+from stbench.models import PREDICT_STAGE, Params
 
 
 class HisToGeneParams(Params):
@@ -32,3 +34,18 @@ class HisToGeneParams(Params):
     keep_last_epoch: bool = Field(
         False, description="train all epochs and keep the last, without looking at validation slides"
     )
+    super_resolution: int = Field(
+        1,
+        ge=1,
+        le=400,
+        json_schema_extra=PREDICT_STAGE,
+        description="squares per patch: 4, 9, 25, … predict the whole tissue in squares of that size, and spots as their "
+        "mean (HisToGene*); 1: spots alone",
+    )
+
+    @field_validator("super_resolution")
+    @classmethod
+    def _squares_tile_a_patch(cls, value: int) -> int:
+        if isqrt(value) ** 2 != value:
+            raise ValueError("squares tile a patch: 1, 4, 9, 16, 25, …")
+        return value
