@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from stbench.errors import DataError, UsageError
+from stbench.errors import DataError
 from stbench.models import Model, Points
+from stbench.models.array_index import array_index
+from stbench.models.losses import masked_mse
 from stbench.models.seeding import seeded
 from stbench.models.training import predict_precision, train_module
 from stbench.slides import Slide
-from stbench_histogene.network import HisToGeneNetwork, masked_mse
+from stbench_histogene.network import HisToGeneNetwork
 from stbench_histogene.params import HisToGeneParams
 from stbench_histogene.super_resolution import dense_grid
 
@@ -150,31 +152,3 @@ class _Training(lightning.LightningModule):
     def _loss(self, section: Section) -> Tensor:
         prediction = self.network(section.patches, section.position)
         return masked_mse(prediction.float(), section.target, section.measured)
-
-
-def array_index(slide: Slide, n_positions: int) -> NDArray[np.int64]:
-    """Row and column of each spot's position embeddings, (spots, 2).
-
-    Points between the spots (`Slide.at`) have fractional array positions. They are rounded; the outermost,
-    which may round to one position beyond the array, are clipped.
-
-    Raises
-    ------
-    UsageError
-        If a spot has no array position, or the array has more rows or columns than there are embeddings.
-    """
-    position = slide.array_positions  # (spots, 2)
-    index = position.round()
-    beyond = 1 if (index != position).any() else 0
-    if not (index >= -beyond).all():  # NaN is not either
-        raise UsageError(
-            f"slide {slide.info.id} has spots whose array position is missing or negative; histogene embeds "
-            "rows and columns, which count from 0"
-        )
-    highest = index.max()
-    if highest >= n_positions + beyond:
-        raise UsageError(
-            f"slide {slide.info.id} has array positions up to {highest:g}, histogene embeds 0 to "
-            f"{n_positions - 1}; train it with --set n_positions={highest + 1:g}"
-        )
-    return index.clip(0, n_positions - 1).astype(np.int64)

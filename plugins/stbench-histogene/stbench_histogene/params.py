@@ -39,7 +39,7 @@ class HisToGeneParams(Params):
         ge=1,
         le=400,
         json_schema_extra=PREDICT_STAGE,
-        description="squares per patch: 4, 9, 25, … predict the whole tissue in squares of that size, and spots as their "
+        description="squares per patch: 4, 9, 25, … predict all tissue in squares of that size, and spots as their "
         "mean (HisToGene*); 1: spots alone",
     )
 
