@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) -> tuple[list[RunRecord], bool]:
     """Run cells by an executor, with their progress; returns the records and whether it was interrupted."""
+    from collections import Counter
+
     from stbench.execution.progress import Progress
+    from stbench.execution.shared_fits import forget_fits
     from stbench.execution.task import Task
     from stbench.execution.worker import new_run_id
     from stbench.store import Layout
@@ -24,13 +27,18 @@ def execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) 
     if not todo:
         return [], False
     Layout(options.store).create()
-    tasks = [Task(cell=cell, options=options, run_id=new_run_id()) for cell in todo]
+    sharing = Counter(cell.fit_key for cell in todo)
+    tasks = [
+        Task(cell=cell, options=options, run_id=new_run_id(), shares_fit=sharing[cell.fit_key] > 1) for cell in todo
+    ]
     with Progress(len(tasks), quiet) as progress:
         try:
             run_tasks(tasks, options, progress.started, progress.ended)
         except KeyboardInterrupt:
             progress.note("interrupted; finished cells are kept, the same command goes on from here")
             return progress.records, True
+        finally:
+            forget_fits(options.cache_dir, [key for key, cells in sharing.items() if cells > 1])
     return progress.records, False
 
 

@@ -225,7 +225,7 @@ def _work(text: str) -> None:
         from stbench.execution.worker import prepare_process, run_cell
 
         prepare_process(task.options)
-        run_cell(task.cell, task.options, task.run_id)
+        run_cell(task.cell, task.options, task.run_id, shares_fit=task.shares_fit)
     except (OSError, StoreError) as error:
         with suppress(OSError):  # the log may be what cannot be written
             print(error, file=sys.stderr)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stbench.errors import PredictionError
-from stbench.models import Prediction
+from stbench.models import Points, Prediction
 from stbench.slides import Slide
 
 Array = NDArray[np.float32]
@@ -84,6 +84,20 @@ def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> 
     if stop != slide.n_spots:
         raise PredictionError(f"slide {slide.info.id}: blocks end at spot {stop} of {slide.n_spots}")
     return Predicted(mean, std)
+
+
+def checked_points(points: Points, slide: Slide, n_genes: int) -> Points:
+    """Check predictions away from the spots.
+
+    Raises
+    ------
+    PredictionError
+        Wrong shapes, values that are not finite, no size.
+    """
+    centers = np.asarray(points.centers_px, np.float64)
+    if centers.ndim != 2 or centers.shape[1] != 2 or not np.isfinite(centers).all() or not points.side_um > 0:
+        raise PredictionError(f"slide {slide.info.id}: points need centres (points, 2), finite, and a size above 0")
+    return Points(centers, float(points.side_um), _checked(points.mean, (len(centers), n_genes), slide))
 
 
 def _checked(values: object, shape: tuple[int, int], slide: Slide) -> Array:

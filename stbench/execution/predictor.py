@@ -10,11 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from stbench.execution.predicted import Predicted, gather
+from stbench.execution.predicted import Predicted, checked_points, gather
 from stbench.execution.prepare import ROLES, Role
+from stbench.execution.shared_fits import fit_or_take
 from stbench.execution.task import RunOptions
 from stbench.matrix import Cell
-from stbench.models import Context, Model, Savable
+from stbench.models import Context, Model, Points, Savable
 from stbench.registry import Registered, discover
 from stbench.slides import Slide
 from stbench.store.card import ModelCard
@@ -47,6 +48,10 @@ class Predictor(Protocol):
         """Predict a prepared slide, of which a model is shown no expression."""
         ...
 
+    def points(self, slide: Slide) -> Points | None:
+        """What it says of the slide predicted last beyond its spots."""
+        ...
+
     def cost(self, measured: Cost) -> Cost:
         """What it cost, given what was measured in this process."""
         ...
@@ -63,15 +68,18 @@ class TrainedHere:
     ----------
     work
         Folder for files of its own; removed after the run.
+    shares_fit
+        Leave the fitted model for another cell, or take it from one.
     """
 
     card: ModelCard | None = None
 
-    def __init__(self, cell: Cell, options: RunOptions, work: Path) -> None:
+    def __init__(self, cell: Cell, options: RunOptions, work: Path, shares_fit: bool = False) -> None:
         self.roles: Sequence[Role] = ROLES
         self.cell = cell
         self.options = options
         self.work = work
+        self.shares_fit = shares_fit
         self.n_parameters: int | None = None
         self.reused_seconds = 0.0
 
@@ -90,14 +98,28 @@ class TrainedHere:
         """Make the model and train it."""
         self.n_genes = int(train[0].adata.n_vars)
         self.model: Model = self._build(discover().get("model", f"{self.cell.model_distribution}:{self.cell.model}"))  # type: ignore[type-arg]
-        self.model.fit(train, validation)
+        if self.shares_fit:
+            self.reused_seconds = fit_or_take(self.model, self.cell, self.options.cache_dir, (train, validation))
+        else:
+            self.model.fit(train, validation)
+            self.reused_seconds = float(self.model.reused_seconds)
         self.n_parameters = self.model.n_parameters
-        self.reused_seconds = float(self.model.reused_seconds)
 
     def predict(self, slide: Slide) -> Predicted:
         """Let the model predict the slide without its expression, and check the answer."""
         folder = Path(tempfile.mkdtemp(prefix="blocks-", dir=self.work))
         return gather(self.model.predict(slide.without_expression()), slide, self.n_genes, folder)
+
+    def points(self, slide: Slide) -> Points | None:
+        """What the model says of the slide beyond its spots, checked.
+
+        Raises
+        ------
+        PredictionError
+            Points and values that do not go together.
+        """
+        points = self.model.points(slide.without_expression())
+        return points and checked_points(points, slide, self.n_genes)
 
     def cost(self, measured: Cost) -> Cost:
         """Add the number of parameters, and the training time spent earlier on what was taken from the cache."""

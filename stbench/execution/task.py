@@ -44,6 +44,8 @@ class Task(BaseModel):
     cell: Cell
     options: RunOptions
     run_id: str
+    shares_fit: bool = False
+    """Another cell of the command needs the same fitted model."""
 
 
 OnStart = Callable[[Task], None]

@@ -49,7 +49,11 @@ def now() -> str:
 
 
 def run_cell(
-    cell: Cell, options: RunOptions | None = None, run_id: str | None = None, predictor: Predictor | None = None
+    cell: Cell,
+    options: RunOptions | None = None,
+    run_id: str | None = None,
+    predictor: Predictor | None = None,
+    shares_fit: bool = False,
 ) -> RunRecord:
     """Run a cell in this process and commit it to the store, whether it succeeds or fails.
 
@@ -61,6 +65,8 @@ def run_cell(
         Store, cache, device; by default ``./stbench-store`` and the machine's best device.
     predictor
         Who predicts; by default the cell's model, which is trained here.
+    shares_fit
+        Leave the fitted model for a cell that differs in predict-stage parameters only, or take it from one.
 
     Returns
     -------
@@ -70,7 +76,7 @@ def run_cell(
     options = options or RunOptions(store=Path("stbench-store"), cache_dir=cache.root())
     run_id = run_id or new_run_id()
     writer = RunWriter(Layout(options.store).create(), run_id)
-    run = _Run(cell, options, writer, predictor or TrainedHere(cell, options, writer.folder / "work"))
+    run = _Run(cell, options, writer, predictor or TrainedHere(cell, options, writer.folder / "work", shares_fit))
     record = RunRecord(
         run_id=run_id,
         cell_key=cell.key,
@@ -161,9 +167,10 @@ def _score(
     run_id, asked = run.writer.run_id, run.options.keep
     moments: list[pa.Table] = []
     rows: list[dict[str, object]] = []
+    n_points = 0
     n_values = sum(slide.n_spots * slide.adata.n_vars for slide in splits["test"])
     keep = n_values < KEEP_PREDICTIONS_BELOW or "predictions" in asked
-    with run.writer.predictions() as predictions:
+    with run.writer.predictions() as predictions, run.writer.points() as points:
         for split, slide in ((split, slide) for split, slides in splits.items() for slide in slides):
             with run.timed("predict"):
                 predicted = run.predictor.predict(slide)
@@ -178,8 +185,13 @@ def _score(
                 if keep:
                     genes = list(slide.adata.var_names)
                     predictions.add(key, slide.info.id, genes, predicted.mean, predicted.std, predicted.given)
+                    if fine := run.predictor.points(slide):
+                        n_points += len(fine.mean)
+                        points.add(slide.info.id, genes, fine.centers_px, fine.side_um, fine.mean)
     if not keep:
         (run.writer.folder / "predictions.parquet").unlink()
+    if not n_points:
+        (run.writer.folder / "points.parquet").unlink()
     with run.timed("commit"):
         run.writer.write("moments", pa.concat_tables(moments))
         run.writer.write("metrics", pa.Table.from_pylist(rows, schema=schema.METRICS))
@@ -237,7 +249,7 @@ def main() -> None:
     """Run the cell file named on the command line; exit code 3 if the cell failed."""
     task = Task.model_validate_json(Path(sys.argv[1]).read_bytes())
     prepare_process(task.options)
-    record = run_cell(task.cell, task.options, task.run_id)
+    record = run_cell(task.cell, task.options, task.run_id, shares_fit=task.shares_fit)
     sys.exit(0 if record.status == "ok" else 3)
 
 

@@ -30,6 +30,8 @@ class Cell(FoldTask):
     """Resolved parameters as JSON values."""
     params_by_content: dict[str, Any]
     """The same with files replaced by the hash of their content."""
+    predict_stage: tuple[str, ...] = ()
+    """Parameters that training does not depend on."""
     precision: str = "float32"
     seed: int | None
     """None for a deterministic model."""
@@ -71,11 +73,20 @@ class Cell(FoldTask):
     @property
     def key(self) -> str:
         """Hash of the specification in canonical JSON."""
-        canonical = json.dumps(
-            self.specification(), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-        )
-        return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
+        return _hash(self.specification())
+
+    @property
+    def fit_key(self) -> str:
+        """Hash of what training depends on; cells that share it need one fitted model."""
+        specification = self.specification()
+        params = {n: v for n, v in self.params_by_content.items() if n not in self.predict_stage}
+        return _hash(specification | {"params": params})
 
     def __str__(self) -> str:
         seed = "" if self.seed is None else f" seed {self.seed}"
         return f"{super().__str__()} {self.model}{seed}"
+
+
+def _hash(specification: dict[str, Any]) -> str:
+    canonical = json.dumps(specification, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]

@@ -34,12 +34,15 @@ class Resolved:
         Where each value came from: ``default``, ``preset NAME``, ``suite``, ``--set``, ``sweep``.
     preset
         The preset used, if it says anything.
+    predict_stage
+        Names of the parameters that training does not depend on.
     """
 
     values: dict[str, Any]
     by_content: dict[str, Any]
     sources: dict[str, str]
     preset: str
+    predict_stage: frozenset[str] = frozenset()
 
 
 def resolve(
@@ -61,12 +64,13 @@ def resolve(
         _refuse_unknown(spec, params_class, name)
     sources |= dict.fromkeys(request.settings, "suite") | dict.fromkeys(settings, "--set")
     sources |= dict.fromkeys(request.sweep, "sweep")
+    predict_stage = params_class.predict_stage()
     for combination in itertools.product(*request.sweep.values()):
         swept = dict(zip(request.sweep, combination, strict=True))
         params = _validate(spec, params_class, given | request.settings | dict(settings) | swept)
         values = params.model_dump(mode="json")
         by_content = {name: _content(getattr(params, name), value) for name, value in values.items()}
-        yield Resolved(values, by_content, {n: sources.get(n, "default") for n in values}, named)
+        yield Resolved(values, by_content, {n: sources.get(n, "default") for n in values}, named, predict_stage)
 
 
 def content_address(path: Path) -> str:

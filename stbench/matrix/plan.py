@@ -106,6 +106,7 @@ def _cells(
                     source_digest=source_digest(registered.distribution, spec.factory),
                     params=resolved.values,
                     params_by_content=resolved.by_content,
+                    predict_stage=tuple(sorted(resolved.predict_stage)),
                     precision=request.precision,
                     seed=seed,
                     distributions={registered.distribution: registered.version},

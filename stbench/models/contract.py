@@ -10,7 +10,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FilePath
+from pydantic import BaseModel, ConfigDict, FilePath, JsonValue
 
 from stbench.slides import Slide
 
@@ -57,10 +57,38 @@ class Context:
     report: Callable[[str], None] = silent
 
 
+PREDICT_STAGE: dict[str, JsonValue] = {"stage": "predict"}
+"""Marks a parameter that training does not depend on: ``Field(1, json_schema_extra=PREDICT_STAGE)``."""
+
+
 class Params(BaseModel):
     """A model's parameters: what ``--set`` may change, what is documented and what is hashed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def predict_stage(cls) -> frozenset[str]:
+        """Names of the parameters marked `PREDICT_STAGE`; what differs in nothing else is trained once."""
+        return frozenset(n for n, f in cls.model_fields.items() if f.json_schema_extra == PREDICT_STAGE)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Predictions of a slide away from its spots, which nothing is measured of.
+
+    Attributes
+    ----------
+    centers_px
+        Pixel centres (x, y), (points, 2).
+    side_um
+        Side of the square, or diameter of the disk, that a value is of.
+    mean
+        (points, genes) float32, genes as in a prediction.
+    """
+
+    centers_px: NDArray[np.float64]
+    side_um: float
+    mean: NDArray[np.float32]
 
 
 P = TypeVar("P", bound=Params)
@@ -94,6 +122,10 @@ class Model(ABC, Generic[P]):
         (spots, genes) float32 in target units, genes in the order of the training slides' ``var_names``; or an
         iterator of `PredictionBlock` in spot order for slides that do not fit in memory.
         """
+
+    def points(self, slide: Slide) -> Points | None:
+        """What the model says of the slide beyond its spots, asked right after `predict`; it is kept with the run."""
+        return None
 
     @property
     def n_parameters(self) -> int | None:

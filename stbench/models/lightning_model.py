@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import lightning
@@ -13,21 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stbench.errors import DataError
-from stbench.models.contract import Model
+from stbench.models.network_model import NetworkModel
 from stbench.models.patch_batches import PatchBatches, image_batches
 from stbench.models.patch_params import PatchParams
 from stbench.models.seeding import seeded
 from stbench.models.training import Trained, predict_precision, train_module
 from stbench.slides import Slide
 
-WEIGHTS = "module.safetensors"
-SHAPE = "module.json"
-
 P = TypeVar("P", bound=PatchParams)
 
 
-class LightningModel(Model[P]):
+class LightningModel(NetworkModel[P]):
     """Predicts each spot from its patch with a LightningModule; subclasses say which in `module`.
 
     The module's ``training_step`` and ``validation_step`` get batches ``(images, target)``: (b, 3, h, w) float32 in
@@ -48,13 +41,6 @@ class LightningModel(Model[P]):
     """
 
     masked: ClassVar[bool] = False
-
-    network: lightning.LightningModule
-    n_genes: int
-
-    @abstractmethod
-    def module(self, n_genes: int) -> lightning.LightningModule:
-        """Make the untrained module; the global generators are seeded when this is called."""
 
     def start(self, network: lightning.LightningModule, train: Sequence[Slide]) -> None:
         """Set what the untrained module takes from the training slides, such as their mean; nothing unless overridden.
@@ -99,38 +85,6 @@ class LightningModel(Model[P]):
         with seeded(self.context), torch.inference_mode(), predict_precision(self.context):
             batches = image_batches(patches, self.params.batch_size, device)
             return np.concatenate([network(images).float().cpu().numpy() for images in batches])
-
-    def save(self, folder: Path) -> None:
-        """Write the weights and the number of genes."""
-        from safetensors.torch import save_model
-
-        save_model(self.network.cpu(), str(folder / WEIGHTS))
-        (folder / SHAPE).write_text(json.dumps({"n_genes": self.n_genes}))
-
-    def load(self, folder: Path) -> None:
-        """Restore a saved module; the parameters must be those it was trained with.
-
-        Raises
-        ------
-        DataError
-            The weights do not fit these parameters.
-        """
-        from safetensors.torch import load_model
-
-        self.n_genes = int(json.loads((folder / SHAPE).read_text())["n_genes"])
-        with seeded(self.context):
-            self.network = self.module(self.n_genes)
-        try:
-            load_model(self.network, str(folder / WEIGHTS))
-        except RuntimeError as error:
-            raise DataError(
-                f"{folder / WEIGHTS} does not fit these parameters; load it with those it was fitted with"
-            ) from error
-
-    @property
-    def n_parameters(self) -> int:
-        """Trainable weights."""
-        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
     def _batches(
         self,

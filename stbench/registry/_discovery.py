@@ -40,6 +40,7 @@ HOOKS: dict[str, type[Spec]] = {
 }
 
 IN_THIS_REPOSITORY = {
+    "hggep": "stbench-hggep",
     "histogene": "stbench-histogene",
     "sepal": "stbench-sepal",
     "st-net": "stbench-stnet",

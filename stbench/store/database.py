@@ -21,6 +21,7 @@ SCHEMAS = {
     "metrics_files": schema.METRICS,
     "rescored_files": schema.METRICS,
     "predictions_files": schema.PREDICTIONS,
+    "points_files": schema.POINTS,
     "truth_files": schema.TRUTH,
     "spots_files": schema.SPOTS,
     "reference_files": schema.REFERENCES,

@@ -24,6 +24,7 @@ RUN_FILES = {
     "moments_files": "moments.parquet",
     "metrics_files": "metrics.parquet",
     "predictions_files": "predictions.parquet",
+    "points_files": "points.parquet",
 }
 TRUTH_FILES = {
     "truth_files": "truth.parquet",

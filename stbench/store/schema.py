@@ -54,6 +54,19 @@ PREDICTIONS = pa.schema(
 )
 """Sorted by slide and gene; `spot_row` is the row of the truth's spot table."""
 
+POINTS = pa.schema(
+    [
+        ("run_id", NAME),
+        ("slide", NAME),
+        ("gene", NAME),
+        ("x_px", pa.float32()),
+        ("y_px", pa.float32()),
+        ("side_um", pa.float32()),
+        ("y_pred", pa.float32()),
+    ]
+)
+"""Predictions away from the spots, sorted by slide and gene, points of a gene in one order."""
+
 TRUTH = pa.schema(
     [
         ("truth_key", NAME),
@@ -93,7 +106,19 @@ REFERENCES = pa.schema([("truth_key", NAME), ("reference", NAME), ("slide", NAME
 PARQUET: dict[str, Any] = {
     "compression": "zstd",
     "write_page_checksum": True,
-    "use_dictionary": ["run_id", "truth_key", "reference", "split", "slide", "gene", "metric", "version"],
+    "use_dictionary": [
+        "run_id",
+        "truth_key",
+        "reference",
+        "split",
+        "slide",
+        "gene",
+        "metric",
+        "version",
+        "x_px",
+        "y_px",
+        "side_um",
+    ],
     "column_encoding": {
         "spot_row": "DELTA_BINARY_PACKED",
         "y_pred": "BYTE_STREAM_SPLIT",

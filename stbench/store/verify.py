@@ -69,8 +69,9 @@ def _run_problems(layout: Layout, folder: Path, record: RunRecord) -> list[str]:
         return problems
     for name in ("moments", "metrics"):
         problems += _table_problems(folder, name)
-    if "predictions.parquet" in record.files:
-        problems += _table_problems(folder, "predictions")
+    for name in ("predictions", "points"):
+        if f"{name}.parquet" in record.files:
+            problems += _table_problems(folder, name)
     for path in sorted(folder.glob(RESCORED.format(metric="*"))):
         problems += _table_problems(folder, path.stem)
     return problems

@@ -1,6 +1,6 @@
 -- The store's public views. The reader has already made the tables that name no file here:
 --   runs                         one row per run record, failed ones included
---   moments_files, metrics_files, rescored_files, predictions_files, truth_files, spots_files, reference_files
+--   moments_files, metrics_files, rescored_files, predictions_files, points_files, truth_files, spots_files, reference_files
 --                                the Parquet files of committed runs; rescored: metrics computed after the run
 
 -- One row per cell that is done: its latest run with status ok. Nothing below counts a cell twice.
@@ -37,6 +37,12 @@ SELECT p.run_id, p.truth_key, c.dataset, c.protocol, c.model, c.fold, c.seed, p.
 FROM predictions_files p
 JOIN cells c USING (run_id)
 JOIN spots_files s USING (truth_key, spot_row);
+
+-- What a model said of a slide beyond its spots: squares of super-resolution.
+CREATE VIEW points AS
+SELECT p.run_id, c.dataset, c.protocol, c.model, c.fold, c.seed, p.slide, p.gene, p.x_px, p.y_px, p.side_um, p.y_pred
+FROM points_files p
+JOIN cells c USING (run_id);
 
 -- Per gene: r is 0 for a constant prediction and null where it is not defined; r2 likewise. nrmse is in standard deviations of the truth.
 CREATE MACRO gene_pcc(n, ss_true, ss_pred, crossed) AS

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +56,10 @@ class RunWriter:
         """Writer of ``predictions.parquet``."""
         return PredictionWriter(self.folder / "predictions.parquet", self.run_id)
 
+    def points(self) -> PointWriter:
+        """Writer of ``points.parquet``."""
+        return PointWriter(self.folder / "points.parquet", self.run_id)
+
     def commit(self, record: RunRecord) -> Path:
         """Make the run visible, all at once; returns its folder.
 
@@ -95,19 +99,47 @@ class RunWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class PredictionWriter:
-    """Writes predictions slide by slide, gene-sorted, a few genes per row group, whatever the size of the slide."""
+class _SlideWriter:
+    """Writes values slide by slide, gene-sorted, a few genes per row group, whatever the size of the slide."""
+
+    shape: pa.Schema
 
     def __init__(self, path: Path, run_id: str) -> None:
-        options = schema.writer_options(schema.PREDICTIONS)
         self.run_id = run_id
-        self.writer = pq.ParquetWriter(path, schema.PREDICTIONS, **options)
+        self.writer = pq.ParquetWriter(path, self.shape, **schema.writer_options(self.shape))
 
-    def __enter__(self) -> PredictionWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.writer.close()
+
+
+class PointWriter(_SlideWriter):
+    """Writes ``points.parquet``."""
+
+    shape = schema.POINTS
+
+    def add(
+        self, slide: str, genes: list[str], centers_px: NDArray[np.float64], side_um: float, mean: NDArray[np.float32]
+    ) -> None:
+        """Append what was predicted at points of a slide, (points, genes)."""
+        for columns, part in gene_groups(mean, genes):
+            n = part.shape[1]
+            values = {
+                "x_px": np.tile(centers_px[:, 0], n).astype(np.float32),
+                "y_px": np.tile(centers_px[:, 1], n).astype(np.float32),
+                "side_um": np.full(part.size, side_um, np.float32),
+                "y_pred": part.ravel(order="F"),
+            }
+            constants = {"run_id": self.run_id, "slide": slide}
+            self.writer.write_table(long_table(self.shape, constants, genes[columns], len(mean), values))
+
+
+class PredictionWriter(_SlideWriter):
+    """Writes ``predictions.parquet``."""
+
+    shape = schema.PREDICTIONS
 
     def add(
         self,
@@ -126,7 +158,7 @@ class PredictionWriter:
             if std is not None:
                 spread = np.asarray(std[:, columns]).ravel(order="F")
                 values["y_std"] = pa.array(spread, mask=np.isnan(spread))
-            self.writer.write_table(long_table(schema.PREDICTIONS, constants, genes[columns], len(mean), values))
+            self.writer.write_table(long_table(self.shape, constants, genes[columns], len(mean), values))
 
 
 def gene_groups(matrix: NDArray[Any], genes: list[str]) -> Iterator[tuple[slice, NDArray[Any]]]:

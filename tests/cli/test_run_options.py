@@ -87,6 +87,18 @@ def test_a_suite_runs_its_matrix_and_the_command_narrows_it(stbench: Any, tmp_pa
     assert "-d DATASET is missing; or --suite FILE" in refused.stderr
 
 
+def test_variants_of_the_prediction_train_once_per_fold(stbench: Any, tmp_path: Path, cache_dir: Path) -> None:
+    store, fits = tmp_path / "store", cache_dir / "fits"
+    before = set(fits.glob("*"))
+
+    run = stbench("run", "-m", "toy-scaled[scale=1,2,3]", *TASK, "--folds", "0", "-j", "2", store=store)
+
+    assert run.returncode == 0
+    logs = [path.read_text() for path in store.glob("runs/**/log.txt")]
+    assert sorted("fit shared with another cell" in log for log in logs) == [False, True, True]
+    assert set(fits.glob("*")) == before
+
+
 def test_dry_run_as_json_lists_the_cells(stbench: Any, sweep: Any) -> None:
     planned = stbench.json("run", "-m", "mean", *TASK, "--dry-run", store=sweep.store)
 

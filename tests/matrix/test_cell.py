@@ -59,6 +59,7 @@ def test_golden_keys() -> None:
 
 
 NOT_IN_THE_KEY = {
+    "predict_stage": ("epochs",),
     "params": {"lr": 1e-05, "epochs": 100, "weights": "/scratch/elsewhere.safetensors"},  # a path, not its content
     "preset": "smoke",
     "control": True,

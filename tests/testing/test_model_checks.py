@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import Field
 
-from stbench.models import Model, Params
+from stbench.models import PREDICT_STAGE, Model, Params
 from stbench.models.contract import PredictionBlock
 from stbench.registry import ModelSpec
 from stbench.slides import Slide
@@ -27,6 +28,7 @@ TOY = Path(__file__).parents[1] / "toy"
 
 class ColourParams(Params):
     side: int = 8
+    scale: int = Field(1, ge=1, le=4, json_schema_extra=PREDICT_STAGE)
 
 
 class Colour(Model[ColourParams]):
@@ -42,7 +44,7 @@ class Colour(Model[ColourParams]):
         return np.column_stack([colour, np.log(colour + 0.01), np.ones(slide.n_spots)])
 
     def predict(self, slide: Slide) -> np.ndarray:
-        return (self.features(slide) @ self.weights).astype(np.float32)
+        return (self.features(slide) @ self.weights * self.params.scale).astype(np.float32)
 
 
 class SavedColour(Colour):
@@ -69,13 +71,17 @@ def failing(subject: Any, **options: Any) -> dict[str, str]:
     return {o.id: o.message for o in outcomes if o.status == "failed"}
 
 
+KEPT = ("save_load", "predict_stage")
+"""Checks of models that can be kept."""
+
+
 @pytest.mark.parametrize("model", [Colour, SavedColour, ColourInBlocks])
 def test_a_good_model_passes(model: type[Colour]) -> None:
     report = check_model(model)
 
     left_out = {o.id for o in report.outcomes if o.status != "passed"}
     # whether a test module can be imported by name, and run alone, depends on where pytest was started
-    assert left_out - {"own_process"} == {"cheap_to_plan", *(() if model is SavedColour else ("save_load",))}
+    assert left_out - {"own_process"} == {"cheap_to_plan", *(() if model is SavedColour else KEPT)}
     assert {o.status for o in report.outcomes} == {"passed", "skipped"}
 
 
@@ -137,8 +143,7 @@ def test_a_wrong_prediction_is_named_and_blocks_the_rest(model: type[Colour], se
     assert outcomes["leak_probe"].status == "blocked"
 
 
-class TakesAnything(Params):
-    side: int = 8
+class TakesAnything(ColourParams):
     extra: Any = None
 
 
@@ -343,6 +348,12 @@ class CountsPixels(Colour):
         return super().predict(slide) + slide.centers_px[:, :1].astype(np.float32) / 1000
 
 
+class TrainsOnItsScale(SavedColour):
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        super().fit(train, validation)
+        self.weights = self.weights * self.params.scale
+
+
 FAULTS: dict[type[Colour], str] = {
     Restless: "predict_twice",
     Unseeded: "same_seed",
@@ -356,6 +367,7 @@ FAULTS: dict[type[Colour], str] = {
     SavesPickle: "save_load",
     ForgetsOnSaving: "save_load",
     SavesNothing: "save_load",
+    TrainsOnItsScale: "predict_stage",
     LooksBesideTheImage: "leak_probe",
     LooksInMemory: "leak_probe",
     UsesXIfThere: "leak_probe",

@@ -21,12 +21,14 @@ MODELS = {
     "toy-killed": "Killed",
     "toy-exits": "Exits",
     "toy-dies": "Dies",
+    "toy-scaled": "Scaled",
+    "toy-between": "Between",
 }
 
 
 @hookimpl
 def stbench_models() -> list[ModelSpec]:
-    params = {"Good": "GoodParams", "Sleeps": "SleepsParams", "Dies": "DiesParams"}
+    params = {"Good": "GoodParams", "Sleeps": "SleepsParams", "Dies": "DiesParams", "Scaled": "ScaledParams"}
     return [
         ModelSpec(
             name=name,

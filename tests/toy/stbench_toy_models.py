@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from stbench_toy_params import DiesParams, GoodParams, NoParams, SleepsParams
+from stbench_toy_params import DiesParams, GoodParams, NoParams, ScaledParams, SleepsParams
 
-from stbench.models import Model, PredictionBlock, stack_targets
+from stbench.models import Model, Points, PredictionBlock, stack_targets
 from stbench.slides import Slide
 
 Array = NDArray[np.float32]
@@ -48,6 +48,21 @@ class Good(Linear):
     @property
     def n_parameters(self) -> int:
         return int(self.weights.size)
+
+
+class Scaled(Linear):
+    """What it predicts is scaled after training; it can be kept."""
+
+    params: ScaledParams
+
+    def predict(self, slide: Slide) -> Array:
+        return super().predict(slide) * np.float32(self.params.scale)
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "weights.npy", self.weights)
+
+    def load(self, folder: Path) -> None:
+        self.weights = np.load(folder / "weights.npy")
 
 
 class Blind(Linear):
@@ -177,3 +192,11 @@ class Dies(Linear):
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(hook)
+
+
+class Between(Linear):
+    """Says something of the places between the spots."""
+
+    def points(self, slide: Slide) -> Points:
+        between = slide.at(slide.centers_px[:-1] + np.diff(slide.centers_px, axis=0) / 2)
+        return Points(between.centers_px, 20.0, self.predict(between))

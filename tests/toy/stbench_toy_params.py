@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stbench.models import Params
+from stbench.models import PREDICT_STAGE, Params
 
 
 class NoParams(Params):
@@ -23,3 +23,8 @@ class SleepsParams(Params):
 
 class DiesParams(Params):
     at: Literal["predictions", "truth-file", "truth", "moments", "record", "half-record", "run", "committed"] = "run"
+
+
+class ScaledParams(Params):
+    ridge: float = Field(0.0, ge=0, description="penalty")
+    scale: float = Field(1.0, json_schema_extra=PREDICT_STAGE, description="factor of the prediction")

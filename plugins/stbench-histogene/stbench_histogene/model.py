@@ -2,154 +2,104 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from math import isqrt
 
 import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from stbench.errors import DataError, UsageError
-from stbench.models.contract import Model
-from stbench.models.seeding import seeded
-from stbench.models.training import predict_precision, train_module
+from stbench.models import Points
+from stbench.models.array_index import array_index
+from stbench.models.losses import masked_mse
+from stbench.models.section_model import Section, SectionModel
+from stbench.models.training import predict_precision
 from stbench.slides import Slide
-from stbench_histogene.network import HisToGeneNetwork, masked_mse
+from stbench_histogene.network import HisToGeneNetwork
 from stbench_histogene.params import HisToGeneParams
+from stbench_histogene.super_resolution import dense_grid
 
-WEIGHTS = "network.safetensors"
-SHAPE = "network.json"
-TRAINING = {"microns", "lr", "epochs", "patience", "keep_last_epoch"}
+EMBEDDED = 1024
+"""Patches embedded at a time for a prediction."""
+OUTSIDE = {"microns", "lr", "epochs", "patience", "keep_last_epoch", "super_resolution"}
 """Parameters that the network does not depend on."""
 
 
-class Section(NamedTuple):
-    """A slide with its target, as the network takes it."""
-
-    patches: Tensor  # (spots, pixels, pixels, 3) uint8
-    position: Tensor  # (spots, 2) int64
-    target: Tensor  # (spots, genes) float32
-    measured: Tensor  # (spots, genes) bool
-
-
-class HisToGene(Model[HisToGeneParams]):
+class HisToGene(SectionModel[HisToGeneParams]):
     """Vision transformer over all spots of a section (Pang, Su, Li 2021)."""
 
-    network: HisToGeneNetwork
+    network: HisToGeneModule
+    _fine: Points | None = None
 
-    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
-        """Train; the epoch with the lowest validation loss is kept unless `keep_last_epoch` is set."""
-        order = torch.Generator().manual_seed(self.context.seed)
-        sections = [self._section(slide) for slide in train]
-        held_out = [] if self.params.keep_last_epoch else [self._section(slide) for slide in validation]
-        with seeded(self.context):
-            self.network = self._build(train[0].adata.n_vars)
-            train_module(
-                _Training(self.network, self.params.lr),
-                DataLoader(sections, batch_size=None, shuffle=True, generator=order),  # type: ignore[arg-type]
-                DataLoader(held_out, batch_size=None) if held_out else None,  # type: ignore[arg-type]
-                self.context,
-                epochs=self.params.epochs,
-                patience=self.params.patience,
-            )
+    def module(self, n_genes: int) -> HisToGeneModule:
+        """Make the network."""
+        return HisToGeneModule(n_genes, self.params)
+
+    def inputs(self, slide: Slide) -> tuple[Tensor, ...]:
+        """Patches, (spots, pixels, pixels, 3) uint8, and indexes of the position embeddings, (spots, 2)."""
+        return torch.from_numpy(np.array(self._patches(slide))), self._position(slide)
 
     def predict(self, slide: Slide) -> NDArray[np.float32]:
-        """Predict all spots of a slide jointly, (spots, genes)."""
-        network = self.network.to(self.context.device)
+        """Predict all spots of a slide jointly, (spots, genes); with super-resolution, as means of finer squares."""
+        self._fine = None
+        if self.params.super_resolution == 1:
+            return self._jointly(slide)
+        side_px = self.params.microns / slide.mpp
+        grid = dense_grid(slide, side_px, self.params.super_resolution)
+        self.context.report(f"{slide.info.id}: {len(grid.patches_px)} patches, {len(grid.squares_px)} squares")
+        squares = grid.average(self._jointly(slide.at(grid.patches_px)))
+        self._fine = Points(grid.squares_px, self.params.microns / isqrt(self.params.super_resolution), squares)
+        return grid.at_spots(squares, slide.centers_px, side_px)
+
+    def points(self, slide: Slide) -> Points | None:
+        """The finer squares of the slide predicted last."""
+        return self._fine
+
+    def _jointly(self, slide: Slide) -> NDArray[np.float32]:
+        """Predict one sequence, its patches embedded a part at a time: thousands of them fill gigabytes as floats."""
+        device = self.context.device
+        network = self.network.to(device).eval().network
+        patches = self._patches(slide)
         with torch.inference_mode(), predict_precision(self.context):
-            prediction: Tensor = network(self._patches(slide), self._position(slide))
+            embedded = [
+                network.embed(torch.from_numpy(np.array(patches[start : start + EMBEDDED])).to(device))
+                for start in range(0, slide.n_spots, EMBEDDED)
+            ]
+            prediction: Tensor = network.mix(torch.cat(embedded), self._position(slide).to(device))
         return prediction.float().cpu().numpy()
 
-    def save(self, folder: Path) -> None:
-        """Write the weights and what their shape depends on."""
-        from safetensors.torch import save_file
-
-        save_file(self.network.cpu().state_dict(), folder / WEIGHTS)
-        (folder / SHAPE).write_text(json.dumps({"n_genes": self.network.n_genes}))
-
-    def load(self, folder: Path) -> None:
-        """Restore a saved network; the parameters must be those it was trained with."""
-        from safetensors.torch import load_file
-
-        network = self._build(int(json.loads((folder / SHAPE).read_text())["n_genes"]))
-        try:
-            network.load_state_dict(load_file(folder / WEIGHTS))
-        except RuntimeError as error:
-            raise DataError(
-                f"{folder / WEIGHTS} does not fit these parameters; load it with those it was fitted with"
-            ) from error
-        self.network = network.eval()
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights of the network."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
-
-    def _build(self, n_genes: int) -> HisToGeneNetwork:
-        return HisToGeneNetwork(n_genes, **self.params.model_dump(exclude=TRAINING))
-
-    def _section(self, slide: Slide) -> Section:
-        target = torch.tensor(slide.target, device=self.context.device)
-        measured = torch.tensor(slide.measured, device=self.context.device)
-        return Section(self._patches(slide), self._position(slide), target, measured)
-
-    def _patches(self, slide: Slide) -> Tensor:
-        patches = slide.patches(pixels=self.params.pixels, microns=self.params.microns)
-        return torch.from_numpy(np.array(patches)).to(self.context.device)
+    def _patches(self, slide: Slide) -> NDArray[np.uint8]:
+        return slide.patches(pixels=self.params.pixels, microns=self.params.microns)
 
     def _position(self, slide: Slide) -> Tensor:
-        return torch.from_numpy(array_index(slide, self.params.n_positions)).to(self.context.device)
+        return torch.from_numpy(array_index(slide, self.params.n_positions))
 
 
-class _Training(lightning.LightningModule):
-    def __init__(self, network: HisToGeneNetwork, lr: float) -> None:
+class HisToGeneModule(lightning.LightningModule):
+    """The network and its training: squared error of a section a step."""
+
+    def __init__(self, n_genes: int, params: HisToGeneParams) -> None:
         super().__init__()
-        self.network = network
-        self.lr = lr
+        self.network = HisToGeneNetwork(n_genes, **params.model_dump(exclude=OUTSIDE))
+        self.lr = params.lr
+
+    def forward(self, patches: Tensor, position: Tensor) -> Tensor:
+        """Predict a section, (spots, pixels, pixels, 3) and (spots, 2) → (spots, genes)."""
+        genes: Tensor = self.network(patches, position)
+        return genes
 
     def training_step(self, section: Section, index: int) -> Tensor:
+        """Loss of a section."""
         return self._loss(section)
 
     def validation_step(self, section: Section, index: int) -> None:
-        # weighted by its spots, a block of a slide counts less than a whole one
+        """Log the loss; weighted by its spots, a block of a slide counts less than a whole one."""
         self.log("val_loss", self._loss(section), batch_size=len(section.target))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.network.parameters(), lr=self.lr)
+        """Adam at a constant rate."""
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
 
     def _loss(self, section: Section) -> Tensor:
-        prediction = self.network(section.patches, section.position)
-        return masked_mse(prediction.float(), section.target, section.measured)
-
-
-def array_index(slide: Slide, n_positions: int) -> NDArray[np.int64]:
-    """Row and column of each spot's position embeddings, (spots, 2).
-
-    Points between the spots (`Slide.at`) have fractional array positions. They are rounded; the outermost,
-    which may round to one position beyond the array, are clipped.
-
-    Raises
-    ------
-    UsageError
-        If a spot has no array position, or the array has more rows or columns than there are embeddings.
-    """
-    position = slide.array_positions  # (spots, 2)
-    index = position.round()
-    beyond = 1 if (index != position).any() else 0
-    if not (index >= -beyond).all():  # NaN is not either
-        raise UsageError(
-            f"slide {slide.info.id} has spots whose array position is missing or negative; histogene embeds "
-            "rows and columns, which count from 0"
-        )
-    highest = index.max()
-    if highest >= n_positions + beyond:
-        raise UsageError(
-            f"slide {slide.info.id} has array positions up to {highest:g}, histogene embeds 0 to "
-            f"{n_positions - 1}; train it with --set n_positions={highest + 1:g}"
-        )
-    return index.clip(0, n_positions - 1).astype(np.int64)
+        return masked_mse(self(*section.inputs).float(), section.target, section.measured)

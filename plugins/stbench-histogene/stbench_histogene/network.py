@@ -2,50 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
-
-class Attention(nn.Module):
-    """Multi-head self-attention over the spots; queries, keys and values have no bias."""
-
-    def __init__(self, dim: int, heads: int, dim_head: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.to_qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
-        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim), nn.Dropout(dropout))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(spots, dim) → (spots, dim)."""
-        n_spots = len(tokens)
-        qkv = self.to_qkv(tokens).view(n_spots, 3, self.heads, -1)
-        query, key, value = qkv.permute(1, 2, 0, 3).unsqueeze(1)  # each (1, heads, spots, dim_head)
-        mixed = scaled_dot_product_attention(query, key, value)  # scaled by dim_head^-0.5
-        out: Tensor = self.to_out(mixed[0].transpose(0, 1).reshape(n_spots, -1))
-        return out
-
-
-class Block(nn.Module):
-    """Attention, then a feed-forward layer, each on normalised tokens and added to them."""
-
-    def __init__(self, dim: int, heads: int, dim_head: int, mlp_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = nn.Sequential(nn.LayerNorm(dim), Attention(dim, heads, dim_head, dropout))
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(dim),
-            nn.Linear(dim, mlp_dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(mlp_dim, dim),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(spots, dim) → (spots, dim)."""
-        tokens = tokens + self.attention(tokens)
-        tokens = tokens + self.feed_forward(tokens)
-        return tokens
+from stbench.models.spot_transformer import Block
 
 
 class HisToGeneNetwork(nn.Module):
@@ -103,24 +62,19 @@ class HisToGeneNetwork(nn.Module):
         -------
         (spots, genes).
         """
+        return self.mix(self.embed(patches), position)
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Embed patches, (spots, pixels, pixels, 3) uint8 → (spots, dim); of long sequences a part at a time."""
         intensity = patches.flatten(1).to(self.embed_patch.weight.dtype)  # (spots, 3 · pixels²)
         if not self.raw_intensities:
             intensity = intensity.div_(127.5).sub_(1)
+        embedded: Tensor = self.embed_patch(intensity)
+        return embedded
+
+    def mix(self, embedded: Tensor, position: Tensor) -> Tensor:
+        """Predict a section from its embedded patches, (spots, dim), and positions, (spots, 2) → (spots, genes)."""
         row, col = position.unbind(1)
-        tokens = self.embed_patch(intensity) + self.embed_row(row) + self.embed_col(col)  # (spots, dim)
+        tokens = embedded + self.embed_row(row) + self.embed_col(col)
         genes: Tensor = self.gene_head(self.blocks(self.dropout(tokens)))
         return genes
-
-
-def masked_mse(prediction: Tensor, target: Tensor, measured: Tensor) -> Tensor:
-    """Mean squared error over the measured entries; 0 if there are none.
-
-    Parameters
-    ----------
-    prediction, target
-        (spots, genes).
-    measured
-        (spots, genes) bool.
-    """
-    error = torch.where(measured, prediction - target, 0)
-    return error.square().sum() / measured.sum().clamp(min=1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from math import isqrt
 
-from stbench.models.contract import Params
+from pydantic import Field, field_validator
+
+from stbench.models import PREDICT_STAGE
+from stbench.models.section_params import SectionParams
 
 
-class HisToGeneParams(Params):
+class HisToGeneParams(SectionParams):
     """Parameters of `stbench_histogene.model.HisToGene`."""
 
     pixels: int = Field(112, ge=1, description="patch side given to the linear patch embedding")
@@ -25,10 +28,18 @@ class HisToGeneParams(Params):
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout after embedding, attention and feed-forward")
     n_positions: int = Field(64, ge=1, description="array rows and columns that have a position embedding")
     lr: float = Field(1e-5, gt=0, description="learning rate of Adam")
-    epochs: int = Field(100, ge=1, description="upper bound of epochs; a step is one section")
-    patience: int | None = Field(
-        None, ge=1, description="epochs without a lower validation loss before stopping; None: never early"
+    super_resolution: int = Field(
+        1,
+        ge=1,
+        le=400,
+        json_schema_extra=PREDICT_STAGE,
+        description="squares per patch: 4, 9, 25, … predict all tissue in squares of that size, and spots as their "
+        "mean (HisToGene*); 1: spots alone",
     )
-    keep_last_epoch: bool = Field(
-        False, description="train all epochs and keep the last, without looking at validation slides"
-    )
+
+    @field_validator("super_resolution")
+    @classmethod
+    def _squares_tile_a_patch(cls, value: int) -> int:
+        if isqrt(value) ** 2 != value:
+            raise ValueError("squares tile a patch: 1, 4, 9, 16, 25, …")
+        return value

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from stbench.models.contract import Model
 from stbench.models.embeddings import Embedder
 from stbench.models.encoders import Encoder
 from stbench.models.seeding import seeded
+from stbench.models.temporary_files import temporary_files_in
 from stbench.models.training import predict_precision, train_module
 from stbench.slides import Slide
 from stbench_sepal.graphs import spot_graphs
@@ -133,16 +132,6 @@ class Sepal(Model[SepalParams]):
         with torch.inference_mode():
             base = stage1.head.to(device)(embedding) + stage1.offset.to(device)
         return Surroundings(graphs, embedding, base.clone())
-
-
-@contextmanager
-def temporary_files_in(folder: Path) -> Iterator[None]:
-    """Let torch_geometric write the code that it makes for an operator into `folder`, not the system's folder."""
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
 
 
 class _Training(lightning.LightningModule):

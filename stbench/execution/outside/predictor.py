@@ -43,6 +43,9 @@ class PredictedElsewhere:
             seconds["fit"] = self.card.train_seconds
         return Cost(seconds=seconds, n_parameters=self.card.n_parameters if self.card else None)
 
+    def points(self, slide: Slide) -> None:
+        """Nothing: a table has spots alone."""
+
     def save(self, folder: Path) -> None:
         """Keep nothing: there is no model."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from stbench.models.contract import Savable
+from stbench.models.contract import Model, Params, Savable
 from stbench.testing.check import Blocked, Checks, DoesNotApply
 from stbench.testing.edge_cases import with_gene_order
 from stbench.testing.model.prediction import Values, difference, whole
@@ -203,8 +203,43 @@ def save_load(subject: ModelSubject) -> None:
     assert worst <= SAME, f"predicts differently (by {worst:.2g}) after save and load"
 
 
-def _loaded(subject: ModelSubject, folder: Path) -> Any:
-    fresh: Any = subject.make()
+@checks.add("cells that differ in predict-stage parameters alone are trained once", needs=REPEATABLE)
+def predict_stage(subject: ModelSubject) -> None:
+    """With another value of a predict-stage parameter, a saved fit predicts as a fit of its own does."""
+    model: Any = subject.base
+    names = subject.params_class.predict_stage()
+    if not names or not isinstance(model, Savable):
+        raise DoesNotApply("no parameter is marked PREDICT_STAGE, or the model offers no save and load")
+    for name in sorted(names):
+        folder = subject.folder / f"saved-for-{name}"
+        folder.mkdir()
+        model.save(folder)
+        other = _another(subject.params, name)
+        own = subject.make(params=other)
+        own.fit(subject.slides.train, subject.slides.validation)
+        worst = difference(_predicted(subject, own), _loaded(subject, folder, other))
+        assert worst <= SAME, f"training depends on {name} (by {worst:.2g}), which is marked PREDICT_STAGE"
+
+
+def _another(params: Params, name: str) -> Params:
+    """The same parameters with one value changed to any other that is valid."""
+    value = getattr(params, name)
+    numbers = [value + 1, value * 4, value / 2] if isinstance(value, (int, float)) else []
+    options = get_args(type(params).model_fields[name].annotation)
+    for candidate in (*(o for o in options if o != value), *([not value] if isinstance(value, bool) else numbers)):
+        try:
+            return type(params).model_validate({**params.model_dump(), name: candidate})
+        except ValidationError:
+            continue
+    raise DoesNotApply(f"no second value of {name} was found")
+
+
+def _loaded(subject: ModelSubject, folder: Path, params: Params | None = None) -> Any:
+    fresh: Any = subject.make(params=params)
     fresh.load(folder)
+    return _predicted(subject, fresh)
+
+
+def _predicted(subject: ModelSubject, fresh: Model[Any]) -> Any:
     test = subject.slides.test
     return whole(fresh.predict(test.without_expression()), (test.n_spots, test.adata.n_vars), "predict after load")

@@ -173,12 +173,13 @@ class ModelSubject:
         """What `base` predicts for the test slide."""
         return self.predict(self.base, self.slides.test, "a test slide", seen=self.seen)
 
-    def make(self, seed: int = 0) -> Model[Any]:
-        """Make an unfitted model in a work folder of its own."""
+    def make(self, seed: int = 0, params: Params | None = None) -> Model[Any]:
+        """Make an unfitted model in a work folder of its own, by default with `params`."""
         self._attempts += 1
         work_dir = self.folder / "work" / str(self._attempts)
         work_dir.mkdir(parents=True)
-        return self.model_class(self.params, Context(seed=seed, device="cpu", work_dir=work_dir, cache_dir=self.cache))
+        context = Context(seed=seed, device="cpu", work_dir=work_dir, cache_dir=self.cache)
+        return self.model_class(params or self.params, context)
 
     def fit(
         self, train: Sequence[Slide], validation: Sequence[Slide], seed: int = 0, seen: Seen | None = None

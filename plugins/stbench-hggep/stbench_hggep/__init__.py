@@ -1,0 +1,1 @@
+"""HGGEP (Li et al. 2024) for stbench."""
