@@ -143,7 +143,7 @@ def stbench_protocols() -> list[ProtocolSpec]:
         ProtocolSpec(
             name="histogene-2021",
             factory="stbench.protocols.histogene_2021:HISTOGENE_2021",
-            title="HisToGene's task on HER2+: 785 genes, leave one section out",
+            title="HisToGene's task on HER2+ (785 genes) and cSCC (171 by path): leave one section out",
         ),
         ProtocolSpec(
             name="sepal-2023",
