@@ -90,6 +90,15 @@ def stbench_datasets() -> list[DatasetSpec]:
             paper=Paper(authors="Andersson et al.", year=2021, doi="10.1038/s41467-021-26271-2"),
         ),
         DatasetSpec(
+            name="cscc",
+            factory="stbench.datasets.cscc:CSCC",
+            title="cutaneous squamous cell carcinomas: 4 patients, 12 sections",
+            organ="skin",
+            species="human",
+            technology="ST",
+            paper=Paper(authors="Ji et al.", year=2020, doi="10.1016/j.cell.2020.05.039"),
+        ),
+        DatasetSpec(
             name="stnet",
             factory="stbench.datasets.stnet:STNet",
             title="breast tumours: 23 patients, 68 sections",
@@ -134,7 +143,7 @@ def stbench_protocols() -> list[ProtocolSpec]:
         ProtocolSpec(
             name="histogene-2021",
             factory="stbench.protocols.histogene_2021:HISTOGENE_2021",
-            title="HisToGene's task on HER2+: 785 genes, leave one section out",
+            title="HisToGene's task on HER2+ (785 genes) and cSCC (171 by path): leave one section out",
         ),
         ProtocolSpec(
             name="sepal-2023",

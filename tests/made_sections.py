@@ -145,3 +145,39 @@ def publish_stnet(folder: Path, patient: str, section: str, seed: int = 0) -> No
 def write_gzip(path: Path, lines: Iterable[str], end: str = "\n") -> None:
     """A gzipped text file."""
     path.write_bytes(gzip.compress("".join(f"{line}{end}" for line in lines).encode()))
+
+
+CSCC_STEP_PX = 16.0
+"""From one position to the next; every second one holds a spot."""
+CSCC_MPP = 150 / np.sqrt(2) / CSCC_STEP_PX
+SYMBOLS = [f"G{i}" for i in range(40)]
+
+
+def cscc_positions() -> NDArray[np.int64]:
+    """Array coordinates (x, y) of 128 spots: a checkerboard of 16 × 16."""
+    return np.array([(x, y) for y in range(3, 19) for x in range(2, 18) if (x + y) % 2 == 0])
+
+
+def cscc_counts(seed: int) -> NDArray[Any]:
+    """Counts (spots, genes) of the whole array, with a gradient down it."""
+    rate = 6 * np.exp(np.outer(cscc_positions()[:, 1] / 16 - 0.6, np.linspace(-1, 1, len(SYMBOLS))))
+    return np.random.default_rng(seed).poisson(rate)
+
+
+def publish_cscc(folder: Path, section: str, seed: int = 0, gsm: int = 4284316) -> None:
+    """The three files of a section as GEO has them; spots with x below 4 are not below tissue, (4, 4) has no counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    positions = cscc_positions()
+    counts = zip(positions, cscc_counts(seed), strict=True)
+    rows = [f"{x}x{y}\t" + "\t".join(map(str, row)) for (x, y), row in counts if (x, y) != (4, 4)]
+    write_gzip(folder / f"GSM{gsm}_{section}_stdata.tsv.gz", ["\t".join(["", *SYMBOLS]), *rows])
+    places = [
+        f"{x}\t{y}\t{x + 0.03:.2f}\t{y - 0.02:.2f}\t{x * CSCC_STEP_PX + 4:.1f}\t{y * CSCC_STEP_PX + 2:.1f}\t1"
+        for x, y in positions[positions[:, 0] >= 4]
+    ]
+    header = "\t".join(["x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "selected"])
+    write_gzip(folder / f"GSM{gsm}_spot_data-selection-{section}.tsv.gz", [header, *places])
+    image = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(100, 255, (310, 300, 3), np.uint8)
+    Image.fromarray(pixels).save(image, "JPEG")
+    (folder / f"GSM{gsm}_{section}.jpg.gz").write_bytes(gzip.compress(image.getvalue()))

@@ -114,6 +114,7 @@ def _tasks(
     protocol: Protocol = rules.spec.load()
     complete = protocol.complete_folds(slides)
     runnable = {fold.id: fold for fold in protocol.folds(slides)}
+    protocol.require(dataset.name, dataset.locate(), lambda: (file.name for file in dataset.files()))
     infos = {s.id: s for s in slides}
     for fold_id in choose_folds(folds, [fold.id for fold in complete]):
         if fold_id not in runnable:

@@ -1,4 +1,10 @@
-"""HisToGene's task on the HER2+ sections, as its authors' code defines it (also Hist2ST, THItoGene, HGGEP)."""
+"""HisToGene's task on HER2+ and cSCC sections, as its authors' code defines it (also Hist2ST, THItoGene, HGGEP).
+
+On HER2+ the panel is computed by the recipe that gives the authors' 785 genes. For cSCC no recipe is known: their 171
+genes are the file ``skin_hvg_cut_1000.npy`` of Hist2ST, THItoGene and HGGEP, which stbench does not ship. Put it, or
+``skin_hvg_cut_1000.txt`` with one gene a line, beside the data (`stbench.datasets.cscc.CSCC` says where). Being a file
+of the data set it is part of its revision: runs with another list are other runs.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +15,10 @@ from typing import ClassVar
 import numpy as np
 
 from stbench.errors import DataError, NotApplicable
+from stbench.protocols.by_dataset import ByDataset
 from stbench.protocols.folds import Fold, Part
-from stbench.protocols.protocol import Protocol
+from stbench.protocols.given_panel import GivenPanel
+from stbench.protocols.protocol import Need, Protocol
 from stbench.protocols.steps import AnnotateGenes, FitOn, State, Unfitted, select_panel
 from stbench.slides import Slide, SlideInfo
 
@@ -26,6 +34,17 @@ USED = SECTIONS[1:33]
 
 NOMINAL_MPP = 76.8 / 112
 """µm per pixel of the spot file that the task takes for granted: 112 px are 76.8 µm on every section."""
+
+
+CSCC = "cscc"
+CSCC_SECTIONS = tuple(f"P{patient}_ST_rep{n}" for patient in (2, 5, 9, 10) for n in (1, 2, 3))
+"""All 12 sections of cSCC: fold f tests ``CSCC_SECTIONS[f]``."""
+
+CSCC_PANEL = ("skin_hvg_cut_1000.npy", "skin_hvg_cut_1000.txt")
+PUT_PANEL = (
+    "put skin_hvg_cut_1000.npy, which the repositories of Hist2ST, THItoGene and HGGEP have in data/, or its 171 genes "
+    "one a line in skin_hvg_cut_1000.txt, into the data set's folder and run the command again, or use -p stbench-v1"
+)
 
 
 @dataclass(frozen=True)
@@ -107,23 +126,26 @@ class PanelLog10(Unfitted):
 
 
 def leave_one_section_out(slides: Sequence[SlideInfo]) -> list[Fold]:
-    """32 folds, A2 to G3; no validation, as published."""
-    here = {slide.id for slide in slides} & set(USED)
+    """32 folds, A2 to G3, or the 12 of cSCC; no validation, as published."""
+    used = CSCC_SECTIONS if slides[0].dataset == CSCC else USED
+    names = {slide.id for slide in slides}
+    here = [section for section in used if section in names]
     if len(here) < 2:
-        raise NotApplicable("it is the task of the HER2+ sections A2 to G3 and needs two of them")
-    return [
-        Fold(tested, tuple(Part(s) for s in USED if s in here and s != tested), (), (Part(tested),))
-        for tested in USED
-        if tested in here
-    ]
+        raise NotApplicable("it is the task of the HER2+ sections A2 to G3 and of cscc's 12, and needs two of them")
+    return [Fold(tested, tuple(Part(s) for s in here if s != tested), (), (Part(tested),)) for tested in here]
 
 
 HISTOGENE_2021 = Protocol(
     name="histogene-2021",
     version="1",
     spot_steps=(SpotFilePixels(),),
-    target_steps=(PublishedPanel(), PanelLog10(), AnnotateGenes()),
+    target_steps=(
+        ByDataset(((CSCC, GivenPanel(PUT_PANEL)),), otherwise=PublishedPanel()),
+        PanelLog10(),
+        AnnotateGenes(),
+    ),
     split=leave_one_section_out,
     headline="pcc_slide",
     declares=frozenset({"same_patient", "untested"}),  # A1 and H1 to H3
+    needs=(Need(CSCC, CSCC_PANEL, PUT_PANEL),),
 )

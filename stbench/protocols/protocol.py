@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stbench.errors import NotApplicable
 from stbench.protocols.folds import Fold
 from stbench.protocols.steps import State, Step
 from stbench.slides import Slide, SlideInfo
+
+
+@dataclass(frozen=True)
+class Need:
+    """A file that a protocol needs of a dataset beside its slides.
+
+    Attributes
+    ----------
+    files
+        Names in the dataset's ``files()``, of which one is enough.
+    remedy
+        What to do where there is none.
+    """
+
+    dataset: str
+    files: tuple[str, ...]
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,8 @@ class Protocol:
         chosen on spots that are scored.
     alternative
         The protocol that an error proposes when this one does not apply.
+    needs
+        Files without which it does not apply to a dataset: that is said before anything runs.
     """
 
     name: str
@@ -41,6 +61,27 @@ class Protocol:
     headline: str = "pcc"
     declares: frozenset[str] = frozenset()
     alternative: Protocol | None = None
+    needs: tuple[Need, ...] = ()
+
+    def require(self, dataset: str, folder: Path | None, files: Callable[[], Iterable[str]]) -> None:
+        """Make sure that a dataset has what the protocol needs beside slides.
+
+        Parameters
+        ----------
+        folder
+            Where the dataset is, for the message.
+        files
+            Gives the names of its files; called only if some are needed.
+
+        Raises
+        ------
+        NotApplicable
+            With what is missing and what to do.
+        """
+        for need in self.needs:
+            if need.dataset == dataset and not set(need.files) & set(files()):
+                without = f"{dataset} in {folder} comes without {' or '.join(need.files)}"
+                raise NotApplicable(f"{self.name} does not apply: {without}; {need.remedy}")
 
     def folds(self, slides: Sequence[SlideInfo]) -> list[Fold]:
         """Folds over the slides that have an image.

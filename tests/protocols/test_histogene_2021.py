@@ -1,4 +1,4 @@
-"""histogene-2021 against the published panel, the published folds and the crops its authors' code cuts."""
+"""histogene-2021 against the published panels, the published folds and the crops its authors' code cuts."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_only_the_panel_looks_at_tested_sections() -> None:
 
     assert {type(s).__name__: s.fit_on for s in steps} == {
         "SpotFilePixels": "none",
-        "PublishedPanel": "all",
+        "ByDataset": "all",  # PublishedPanel, GivenPanel
         "PanelLog10": "none",
         "AnnotateGenes": "train",
     }
@@ -102,7 +102,7 @@ def test_patients_are_shared_between_train_and_test_and_the_protocol_says_so(her
 
 
 def test_other_data_sets_are_refused(cache_dir: Path, her2st: Her2st) -> None:
-    message = r"it is the task of the HER2\+ sections A2 to G3 and needs two of them"
+    message = r"it is the task of the HER2\+ sections A2 to G3 and of cscc's 12, and needs two of them"
 
     with pytest.raises(NotApplicable, match=message):
         HISTOGENE_2021.folds(Simulated(DatasetContext(cache_dir)).slides())

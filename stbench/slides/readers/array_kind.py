@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stbench.slides.info import Grid
 from stbench.slides.readers import visium
@@ -29,6 +29,23 @@ ST_NAME = re.compile(r"-?\d+(\.\d+)?x-?\d+(\.\d+)?")
 ST_PITCH_UM = 200.0
 ST_POSITIONS = 35
 """The ST 1k array has 33 × 31 spots at 1 … 35, each 100 µm wide and 200 µm from the next (Ståhl et al. 2016)."""
+
+ST_2K_SPACING_UM = 150.0
+"""From a spot of the ST 2k array (1,934 spots, every second position) to the nearest other, which lies diagonally."""
+
+
+def st_pitch_um(array: ArrayLike) -> float:
+    """µm from one position of an ST array to the next.
+
+    It is the 2k array where every second position is free, or positions go beyond those of the 1k array.
+
+    Parameters
+    ----------
+    array
+        Whole array coordinates, (n, 2).
+    """
+    is_2k = is_checkerboard(array) or np.max(array) > ST_POSITIONS
+    return float(ST_2K_SPACING_UM / np.sqrt(2)) if is_2k else ST_PITCH_UM
 
 
 @dataclass(frozen=True)

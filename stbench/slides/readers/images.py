@@ -1,9 +1,12 @@
-"""Image files of a layout: beside another file, alone in a folder, or embedded as pixels."""
+"""Image files of a layout: beside another file, alone in a folder, gzipped, or embedded as pixels."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,30 @@ def store_embedded(pixels: NDArray[Any], cache_dir: Path) -> Path:
         try:
             partial.write_bytes(imagecodecs.png_encode(samples))
             os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    return target
+
+
+def unpacked(path: Path, cache_dir: Path) -> Path:
+    """Unpack a gzipped image file into the cache, once; any other file is returned as it is.
+
+    Raises
+    ------
+    DataError
+        A file that is cut off or not gzipped.
+    """
+    if path.suffix != ".gz":
+        return path
+    target = cache_dir / "unpacked" / cache.sha256(path, cache_dir)[:32] / path.stem
+    if not target.is_file():
+        partial = cache.temporary(target)
+        try:
+            with gzip.open(path) as packed, partial.open("xb") as file:
+                shutil.copyfileobj(packed, file)
+            os.replace(partial, target)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path} is truncated or not gzipped ({error}); fetch it again") from error
         finally:
             partial.unlink(missing_ok=True)
     return target

@@ -1,7 +1,8 @@
 """The published layout of Spatial Transcriptomics arrays: a count table and a spot file per section.
 
 ``ST-cnts/<section>.tsv[.gz]``: spots × genes, rows named ``XxY``; ``ST-spotfiles/<section>_selection.tsv``: x, y,
-new_x, new_y, pixel_x, pixel_y; ``ST-pat/lbl/<section>_labeled_coordinates.tsv``: x, y, pixel_x, pixel_y, label.
+new_x, new_y, pixel_x, pixel_y; ``ST-pat/lbl/<section>_labeled_coordinates.tsv``: x, y, pixel_x, pixel_y, label. Any of
+them may be gzipped.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ def read_spots(path: Path) -> SpotTable:
     Raises
     ------
     DataError
-        Missing columns, values that are not numbers, a spot named twice.
+        A file that is cut off, missing columns, values that are not numbers, a spot named twice.
     """
     columns = _read_columns(path, ("x", "y", "pixel_x", "pixel_y"))
     xy = _numbers(path, columns["x"], columns["y"])
@@ -171,7 +172,7 @@ def _parse_counts(path: Path) -> tuple[Any, list[str], list[str]]:
     from scipy.sparse import csr_matrix
 
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        with _open(path) as file:
             genes = file.readline().rstrip("\n").split("\t")[1:]
             lines = [line.split("\t", 1) for line in file if line.strip()]
         spots = [line[0] for line in lines]
@@ -202,8 +203,16 @@ def _refuse_duplicates(path: Path, what: str, names: list[str]) -> None:
     raise DataError(f"{path}: {what} {twice} appears twice; ids must be unique")
 
 
+def _open(path: Path) -> TextIO:
+    return gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+
+
 def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, list[str]]:
-    lines = path.read_text().splitlines()
+    try:
+        with _open(path) as file:
+            lines = file.read().splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is truncated or not a table ({error}); fetch it again") from error
     header = lines[0].split("\t") if lines else []
     missing = [n for n in names if n not in header]
     if missing:
