@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from stbench_hggep.params import Stage
 
 N_FEATURES = 1024
+LAYERS = ("conv1", "stage2", "stage3", "stage4", "conv5")
 CHANNELS: dict[Stage, int] = {"stage2": 48, "stage3": 96, "stage4": 192, "conv5": N_FEATURES, "pooled": N_FEATURES}
 
 
@@ -34,8 +35,8 @@ class Backbone(nn.Module):
 
     def __init__(self, network: nn.Module, stages: Sequence[Stage]) -> None:
         super().__init__()
-        names = ("conv1", "stage2", "stage3", "stage4", "conv5")
-        self.layers = nn.ModuleDict({name: network.get_submodule(name) for name in names})
+        last = max(LAYERS.index("conv5" if stage == "pooled" else stage) for stage in stages)
+        self.layers = nn.ModuleDict({name: network.get_submodule(name) for name in LAYERS[: last + 1]})
         self.layers.train().requires_grad_(True)  # batch statistics and all
         self.stages = tuple(stages)
 
@@ -44,5 +45,5 @@ class Backbone(nn.Module):
         maps: dict[str, Tensor] = {}
         for name, layer in self.layers.items():
             images = maps[name] = layer(images)
-        maps["pooled"] = images.amax((2, 3), keepdim=True)
+        maps["pooled"] = images.amax((2, 3), keepdim=True)  # meant of conv5, which is there if it is asked for
         return [maps[stage] for stage in self.stages]

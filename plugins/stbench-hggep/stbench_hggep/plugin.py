@@ -13,18 +13,22 @@ AS_CODED = {
     "keep_last_epoch": True,
 }
 SMOKE = {
-    "pixels": 32,
-    "microns": 110.0,
+    "pixels": 24,
+    "microns": 56.0,
     "weights": "random",
+    "stages": ["stage3"],
     "dim": 64,
     "depth": 1,
     "heads": 2,
     "dim_head": 32,
     "mlp_dim": 64,
+    "dropout": 0.0,
     "hypergraph_dim": 32,
+    "hypergraph_dropout": 0.1,
     "lstm_layers": 1,
-    "lr": 5e-3,
-    "epochs": 30,
+    "zinb_weight": 0.02,
+    "lr": 3e-3,
+    "epochs": 50,
 }
 
 AUTHORS = {"her2st": ("HGGEP_her2.npy", 0.1943)}

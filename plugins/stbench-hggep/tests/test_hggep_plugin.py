@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from stbench.builtin import stbench_metrics, stbench_protocols
+from stbench.registry import ModelSpec
+from stbench.versions import API_VERSION
+from stbench_hggep import plugin
+from stbench_hggep.params import HggepParams
+
+
+def spec() -> ModelSpec:
+    (only,) = plugin.stbench_models()
+    return only
+
+
+def test_the_spec_leads_to_the_model() -> None:
+    from stbench_hggep.model import Hggep
+
+    assert plugin.STBENCH_API == API_VERSION
+    assert spec().load() is Hggep
+    assert spec().load_params() is HggepParams
+
+
+def test_the_backbone_is_the_registered_encoder() -> None:
+    from stbench_hggep.backbone import N_FEATURES
+
+    (encoder,) = plugin.stbench_encoders()
+
+    assert encoder.name == HggepParams().encoder
+    assert encoder.n_features == N_FEATURES
+
+
+def test_as_coded_differs_from_the_default_only_where_the_code_does() -> None:
+    coded = HggepParams.model_validate(spec().presets["as-coded"]).model_dump()
+    default = HggepParams().model_dump()
+
+    changed = {"hypergraph", "self_distillation", "epochs", "keep_last_epoch"}
+    assert {name for name in coded if coded[name] != default[name]} == changed
+    assert (coded["lr"], coded["theta"], coded["nearest"], coded["neighbours"]) == (1e-5, 0.7, 3, 8)
+    assert (coded["zinb_weight"], coded["distillation_weight"], coded["self_distillation"]) == (0.25, 0.5, 5)
+
+
+def test_smoke_needs_no_download() -> None:
+    assert HggepParams.model_validate(spec().presets["smoke"]).weights == "random"
+
+
+def test_published_numbers_name_a_protocol_and_metrics_that_exist() -> None:
+    published = spec().published
+
+    assert {p.protocol for p in published} <= {p.name for p in stbench_protocols()}
+    assert {p.metric for p in published} <= {m.name for m in stbench_metrics()}
+
+
+def test_published_numbers_are_means_over_the_sections_in_the_authors_files() -> None:
+    data = Path(os.environ.get("STBENCH_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
+    file = data / "reference" / "hggep_reported_pcc.npz"
+    if not file.is_file():
+        pytest.skip(f"no {file}; set STBENCH_TEST_DATA")
+    reported = np.load(file)["her2"][:32]  # (sections, genes); two rows of summaries follow
+
+    assert {p.dataset: p.value for p in spec().published} == {
+        "her2st": pytest.approx(float(np.nanmean(reported, 1).mean()), abs=5e-5)
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pixels": 8},
+        {"lr": 0},
+        {"dropout": 1},
+        {"theta": 2},
+        {"stages": []},
+        {"stages": ["conv1"]},
+        {"hypergraph": "both"},
+        {"encoder": "resnet18"},
+        {"nearest": -1},
+    ],
+)
+def test_wrong_parameters_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        HggepParams.model_validate(wrong)
+
+
+def test_a_width_that_does_not_fit_the_maps_says_so() -> None:
+    with pytest.raises(ValidationError, match="dim 1000 is no multiple of the 16 positions that stage4 has at 112"):
+        HggepParams(dim=1000)
+    HggepParams(dim=1008, stages=("stage4", "pooled"))
+
+
+def test_every_parameter_is_described() -> None:
+    assert all(field.description for field in HggepParams.model_fields.values())
+
+
+@pytest.mark.parametrize("module", ["plugin", "params"])
+def test_planning_imports_nothing_heavy(module: str) -> None:
+    heavy = "{'torch', 'torchvision', 'lightning', 'anndata', 'scanpy', 'pandas'}"
+    code = f"import sys, stbench_hggep.{module}; print(sorted({heavy} & set(sys.modules)))"
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == "[]"
