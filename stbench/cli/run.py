@@ -120,11 +120,9 @@ def run(
 def _complete(asked: Request) -> Request:
     from dataclasses import replace
 
-    from stbench.errors import UsageError
-
     for option, given in (("-m MODEL", asked.models), ("-d DATASET", asked.datasets)):
         if not given:
-            raise UsageError(f"{option} is missing; or --suite FILE names models and data sets")
+            raise typer.BadParameter(f"{option} is missing; or --suite FILE names models and data sets")
     return replace(asked, seeds=asked.seeds or (0,), precision=asked.precision or DEFAULT_PRECISION)
 
 

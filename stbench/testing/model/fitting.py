@@ -203,7 +203,7 @@ def save_load(subject: ModelSubject) -> None:
     assert worst <= SAME, f"predicts differently (by {worst:.2g}) after save and load"
 
 
-@checks.add("cells that differ in predict-stage parameters alone are trained once", needs=REPEATABLE)
+@checks.add("cells that differ in predict-stage parameters alone are trained once", needs=(*REPEATABLE, "save_load"))
 def predict_stage(subject: ModelSubject) -> None:
     """With another value of a predict-stage parameter, a saved fit predicts as a fit of its own does."""
     model: Any = subject.base
