@@ -212,6 +212,8 @@ class EncoderSpec(Spec):
         Channel statistics the encoder expects, for RGB in 0–1.
     weights_repo, weights_file
         Where the published weights live on the hub, so that planning finds a missing file without importing timm.
+    weights_url
+        The file, where it is not on the hub but fetched by `torch.hub`, as torchvision's are.
     """
 
     kind: ClassVar[str] = "encoder"
@@ -221,6 +223,7 @@ class EncoderSpec(Spec):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     weights_repo: str = ""
     weights_file: str = "model.safetensors"
+    weights_url: str = ""
     licence: str = ""
 
 

@@ -70,6 +70,7 @@ def stbench_encoders() -> list[EncoderSpec]:
             factory="stbench_hggep.backbone:shufflenet",
             title="ShuffleNetV2 x0.5 (torchvision, ImageNet)",
             n_features=1024,
+            weights_url="https://download.pytorch.org/models/shufflenetv2_x0.5-f707e7126e.pth",
             licence="BSD-3-Clause",
         )
     ]

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from stbench.builtin import stbench_metrics, stbench_protocols
+from stbench.models.weights import missing_weights
 from stbench.registry import ModelSpec
 from stbench.versions import API_VERSION
 from stbench_hggep import plugin
@@ -36,6 +37,43 @@ def test_the_backbone_is_the_registered_encoder() -> None:
 
     assert encoder.name == HggepParams().encoder
     assert encoder.n_features == N_FEATURES
+
+
+def offline(monkeypatch: pytest.MonkeyPatch, torch_home: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
+def test_planning_finds_missing_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offline(monkeypatch, tmp_path)
+    asked = HggepParams().model_dump()
+
+    (message,) = missing_weights([asked, asked], tmp_path)
+
+    assert message.startswith("encoder shufflenet-v2-x0-5: its pretrained weights are not here and cannot be fetched")
+    assert f"Put the weights of shufflenetv2_x0.5-f707e7126e.pth, as safetensors, at {tmp_path}" in message
+    assert "--set weights=random" in message
+    assert missing_weights([asked | {"weights": "random"}], tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "place", ["hub/checkpoints/shufflenetv2_x0.5-f707e7126e.pth", "weights/shufflenet-v2-x0-5.safetensors"]
+)
+def test_planning_finds_weights_that_are_here(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offline(monkeypatch, tmp_path)
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).touch()
+
+    assert missing_weights([HggepParams().model_dump()], tmp_path) == []
+
+
+def test_the_weights_are_those_that_torchvision_fetches() -> None:
+    from torchvision.models import ShuffleNet_V2_X0_5_Weights
+
+    (encoder,) = plugin.stbench_encoders()
+
+    assert ShuffleNet_V2_X0_5_Weights.DEFAULT.url == encoder.weights_url
 
 
 def test_as_coded_differs_from_the_default_only_where_the_code_does() -> None:
