@@ -35,6 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         slide = made_slide(Path(folder), asked.patches)
         model = HisToGene(HisToGeneParams(), Context(0, "cpu", Path(folder), Path(folder)))
+        model.measure([slide])
         model.network = model.module(GENES)
         started = time.perf_counter()
         slide.patches(pixels=112, microns=76.8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import lightning
 
@@ -22,6 +22,9 @@ P = TypeVar("P", bound=Params)
 class NetworkModel(Model[P]):
     """A model whose fitted state is one LightningModule; subclasses say which in `module`."""
 
+    sizes: ClassVar[tuple[str, ...]] = ("n_genes",)
+    """Whole numbers, attributes that `fit` takes from the training slides and `module` builds by; kept with weights."""
+
     network: lightning.LightningModule
     n_genes: int
 
@@ -30,11 +33,11 @@ class NetworkModel(Model[P]):
         """Make the untrained module; the global generators are seeded when this is called."""
 
     def save(self, folder: Path) -> None:
-        """Write the weights and the number of genes."""
+        """Write the weights and the sizes."""
         from safetensors.torch import save_model
 
         save_model(self.network.cpu(), str(folder / WEIGHTS))
-        (folder / SHAPE).write_text(json.dumps({"n_genes": self.n_genes}))
+        (folder / SHAPE).write_text(json.dumps({name: getattr(self, name) for name in self.sizes}))
 
     def load(self, folder: Path) -> None:
         """Restore a saved module; the parameters must be those it was trained with.
@@ -46,7 +49,9 @@ class NetworkModel(Model[P]):
         """
         from safetensors.torch import load_model
 
-        self.n_genes = int(json.loads((folder / SHAPE).read_text())["n_genes"])
+        kept = json.loads((folder / SHAPE).read_text())
+        for name in self.sizes:
+            setattr(self, name, int(kept[name]))
         with seeded(self.context):
             self.network = self.module(self.n_genes)
         try:

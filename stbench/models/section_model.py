@@ -59,14 +59,18 @@ class SectionModel(NetworkModel[P]):
         """What the loss takes of a training or validation slide beside its target; nothing unless overridden."""
         return ()
 
+    def measure(self, slides: Sequence[Slide]) -> None:
+        """Take `sizes` other than `n_genes` from all slides seen in training; nothing unless overridden."""
+
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Train; the epoch with the lowest ``val_loss`` is kept unless `keep_last_epoch` is set."""
         p = self.params
+        self.n_genes = train[0].adata.n_vars
+        self.measure([*train, *validation])
         order = torch.Generator().manual_seed(self.context.seed)
         sections = [self._section(slide) for slide in train]
         held_out = [] if p.keep_last_epoch else [self._section(slide) for slide in validation]
         with seeded(self.context):
-            self.n_genes = train[0].adata.n_vars
             self.network = self.module(self.n_genes)
             train_module(
                 self.network,

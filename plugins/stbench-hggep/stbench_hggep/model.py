@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stbench.models.array_index import array_index
+from stbench.models.array_index import array_index, n_positions
 from stbench.models.encoders import load_encoder
 from stbench.models.panel_counts import panel_counts, size_factors
 from stbench.models.section_model import SectionModel
@@ -24,12 +26,19 @@ REACH = 2.0
 class Hggep(SectionModel[HggepParams]):
     """Gradient enhancement, transformers and a hypergraph over the spots of a section (Li et al. 2024)."""
 
+    sizes = ("n_genes", "n_positions")
+    n_positions: int
+
     def module(self, n_genes: int) -> HggepModule:
         """Make the network around its backbone."""
-        p = self.params
+        p = self.params.model_copy(update={"n_positions": self.n_positions})
         backbone = load_encoder(p.encoder, p.weights, self.context.cache_dir).module
         with temporary_files_in(self.context.work_dir):
             return HggepModule(backbone, n_genes, p)
+
+    def measure(self, slides: Sequence[Slide]) -> None:
+        """Embed as many positions as the training slides have."""
+        self.n_positions = n_positions(slides, self.params.n_positions)
 
     def inputs(self, slide: Slide) -> tuple[Tensor, ...]:
         """Patches, indexes of the position embeddings, array positions, and neighbours for ``hypergraph=code``."""
@@ -37,7 +46,7 @@ class Hggep(SectionModel[HggepParams]):
         patches = np.array(slide.patches(pixels=p.pixels, microns=p.microns))
         place = slide.array_positions
         edges = near_edges(place, p.neighbours) if p.hypergraph == "code" else np.empty((2, 0), np.int64)
-        values = (patches, array_index(slide, p.n_positions), place.astype(np.float32), edges)
+        values = (patches, array_index(slide, self.n_positions, self.context.report), place.astype(np.float32), edges)
         return tuple(torch.from_numpy(value) for value in values)
 
     def loss_inputs(self, slide: Slide) -> tuple[Tensor, ...]:

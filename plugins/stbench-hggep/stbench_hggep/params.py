@@ -33,7 +33,11 @@ class HggepParams(SectionParams):
         description="outputs of the backbone that are used; the paper's text says stage3, stage4, conv5",
     )
     cbam: bool = Field(True, description="channel and spatial attention on each output of the backbone")
-    n_positions: int = Field(64, ge=1, description="array rows and columns that have a position embedding")
+    n_positions: int = Field(
+        64,
+        ge=1,
+        description="embedded array rows and columns; more where the training slides have more",
+    )
     dim: int = Field(1024, ge=1, description="width of a spot's token")
     depth: int = Field(4, ge=0, description="transformer blocks for each output of the backbone; 0: no transformer")
     heads: int = Field(16, ge=1, description="attention heads")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stbench.errors import DataError, UsageError
+from stbench.errors import DataError
 from stbench.slides import Slide
 from stbench.testing import context, toy_slides
 from stbench_hggep.model import Hggep
@@ -130,11 +130,27 @@ def test_any_point_of_the_image_can_be_predicted(tmp_path: Path) -> None:
         assert np.isfinite(prediction).all()
 
 
-def test_too_large_an_array_is_refused_before_training(tmp_path: Path) -> None:
-    slides = toy_slides(tmp_path, spots=81)
+def test_position_tables_are_as_large_as_the_training_slides_ask_for(tmp_path: Path) -> None:
+    small, large = toy_slides(tmp_path)[0], toy_slides(tmp_path / "large", spots=81)[0]
+    model = fitted(tiny(n_positions=2), tmp_path, [large])
+    model.save(tmp_path)
+    again = Hggep(tiny(n_positions=2), context(tmp_path))
+    again.load(tmp_path)
 
-    with pytest.raises(UsageError, match=r"P1-S1 .* up to 8, .* 0 to 7; .* --set n_positions=9"):
-        fitted(tiny(n_positions=8), tmp_path, slides)
+    assert model.n_positions == again.n_positions == 9
+    np.testing.assert_array_equal(model.predict(large.without_expression()), again.predict(large.without_expression()))
+    assert fitted(tiny(n_positions=64), tmp_path, [small]).n_positions == 64
+
+
+def test_a_test_slide_may_be_larger_than_all_training_slides(tmp_path: Path) -> None:
+    small, large = toy_slides(tmp_path)[0], toy_slides(tmp_path / "large", spots=81)[0]
+    model = fitted(tiny(n_positions=2), tmp_path, [small])
+
+    prediction = model.predict(large.without_expression())
+
+    assert model.n_positions < 9
+    assert prediction.shape == (81, 6)
+    assert np.isfinite(prediction).all()
 
 
 def test_weights_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +172,7 @@ def test_weights_come_from_a_file_of_torchvisions_names(tmp_path: Path) -> None:
     save_file(published.state_dict(), path)
     model = Hggep(tiny(weights=path, stages=["pooled"]), context(tmp_path))
 
+    model.measure([])
     layers = model.module(6).network.backbone.layers
 
     for name in ("conv1", "stage2", "stage3", "stage4", "conv5"):

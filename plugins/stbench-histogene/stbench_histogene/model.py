@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isqrt
 
 import lightning
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stbench.models import Points
-from stbench.models.array_index import array_index
+from stbench.models.array_index import array_index, n_positions
 from stbench.models.losses import masked_mse
 from stbench.models.section_model import Section, SectionModel
 from stbench.models.training import predict_precision
@@ -29,12 +30,18 @@ OUTSIDE = {"microns", "lr", "epochs", "patience", "keep_last_epoch", "super_reso
 class HisToGene(SectionModel[HisToGeneParams]):
     """Vision transformer over all spots of a section (Pang, Su, Li 2021)."""
 
+    sizes = ("n_genes", "n_positions")
     network: HisToGeneModule
+    n_positions: int
     _fine: Points | None = None
 
     def module(self, n_genes: int) -> HisToGeneModule:
         """Make the network."""
-        return HisToGeneModule(n_genes, self.params)
+        return HisToGeneModule(n_genes, self.params.model_copy(update={"n_positions": self.n_positions}))
+
+    def measure(self, slides: Sequence[Slide]) -> None:
+        """Embed as many positions as the training slides have."""
+        self.n_positions = n_positions(slides, self.params.n_positions)
 
     def inputs(self, slide: Slide) -> tuple[Tensor, ...]:
         """Patches, (spots, pixels, pixels, 3) uint8, and indexes of the position embeddings, (spots, 2)."""
@@ -73,7 +80,7 @@ class HisToGene(SectionModel[HisToGeneParams]):
         return slide.patches(pixels=self.params.pixels, microns=self.params.microns)
 
     def _position(self, slide: Slide) -> Tensor:
-        return torch.from_numpy(array_index(slide, self.params.n_positions))
+        return torch.from_numpy(array_index(slide, self.n_positions, self.context.report))
 
 
 class HisToGeneModule(lightning.LightningModule):

@@ -26,7 +26,11 @@ class HisToGeneParams(SectionParams):
     dim_head: int = Field(64, ge=1, description="width of an attention head")
     mlp_dim: int = Field(2048, ge=1, description="width of the feed-forward layers")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout after embedding, attention and feed-forward")
-    n_positions: int = Field(64, ge=1, description="array rows and columns that have a position embedding")
+    n_positions: int = Field(
+        64,
+        ge=1,
+        description="embedded array rows and columns; more where the training slides have more",
+    )
     lr: float = Field(1e-5, gt=0, description="learning rate of Adam")
     super_resolution: int = Field(
         1,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stbench.errors import DataError, UsageError
+from stbench.errors import DataError
 from stbench.models.contract import Precision
 from stbench.slides import Slide
 from stbench.testing import check_model, context, toy_slides
@@ -171,12 +171,27 @@ def test_points_on_the_spots_are_predicted_like_the_spots(tmp_path: Path) -> Non
     np.testing.assert_allclose(prediction, model.predict(test.without_expression()), atol=1e-5)
 
 
-def test_too_large_an_array_is_refused_before_training(tmp_path: Path) -> None:
-    slides = toy_slides(tmp_path, spots=81)
+def test_position_tables_are_as_large_as_the_training_slides_ask_for(tmp_path: Path) -> None:
+    small, large = toy_slides(tmp_path)[0], toy_slides(tmp_path / "large", spots=81)[0]
+    model = fitted(tiny(n_positions=2), tmp_path, [large])
+    model.save(tmp_path)
+    again = HisToGene(tiny(n_positions=2), context(tmp_path))
+    again.load(tmp_path)
 
-    with pytest.raises(UsageError, match=r"P1-S1 .* up to 8, .* 0 to 7; .* --set n_positions=9"):
-        fitted(tiny(n_positions=8), tmp_path, slides)
-    fitted(tiny(n_positions=9), tmp_path, slides)
+    assert model.n_positions == again.n_positions == 9
+    np.testing.assert_array_equal(model.predict(large.without_expression()), again.predict(large.without_expression()))
+    assert fitted(tiny(n_positions=64), tmp_path, [small]).n_positions == 64
+
+
+def test_a_test_slide_may_be_larger_than_all_training_slides(tmp_path: Path) -> None:
+    small, large = toy_slides(tmp_path)[0], toy_slides(tmp_path / "large", spots=81)[0]
+    model = fitted(tiny(n_positions=2), tmp_path, [small])
+
+    prediction = model.predict(large.without_expression())
+
+    assert model.n_positions < 9
+    assert prediction.shape == (81, 6)
+    assert np.isfinite(prediction).all()
 
 
 def test_weights_of_another_shape_are_not_loaded(tmp_path: Path) -> None:
