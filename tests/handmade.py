@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stbench.matrix import Cell
+from stbench.models import Points
 from stbench.protocols import Fold, Part
 from stbench.stats import gene_moments
 from stbench.store import Layout, RunRecord, RunWriter, schema
@@ -65,8 +66,9 @@ def commit_run(
     metrics: Sequence[Mapping[str, Any]] = (),
     cost: Cost | None = None,
     truth_suffix: str = "",
+    points: Mapping[str, Points] | None = None,
 ) -> Path:
-    """Commit a finished run with the given truth and predictions, (spots, genes) by test slide."""
+    """Commit a finished run with the given truth, predictions, (spots, genes), and points by test slide."""
     layout = Layout(root).create()
     writer = RunWriter(layout, run_id)
     tested, moments = [], []
@@ -80,6 +82,10 @@ def commit_run(
             tested.append(
                 TestSlide(slide=slide, patient=cell.patients[slide], truth_key=key, n_spots=len(values)),
             )
+    if points:
+        with writer.points() as writes:
+            for slide, fine in points.items():
+                writes.add(slide, genes_of(fine.mean), fine.centers_px, fine.side_um, fine.mean)
     writer.write("moments", pa.concat_tables(moments))
     rows = [{"run_id": run_id, "split": "test", "version": "1", "n_obs": 1, **row} for row in metrics]
     writer.write("metrics", pa.Table.from_pylist(rows, schema=schema.METRICS))
@@ -135,6 +141,12 @@ def random_slides(seed: int, slides: Sequence[str] = tuple(SLIDES), shape: tuple
     """Random values for each slide, (spots, genes)."""
     rng = np.random.default_rng(seed)
     return {slide: rng.normal(size=shape).astype(np.float32) for slide in slides}
+
+
+def between() -> Points:
+    """Squares on and between the spots of a slide, the last far outside."""
+    x = np.append(np.arange(0, 12, 0.5), 1000.0)
+    return Points(np.column_stack([x, np.zeros_like(x)]), 0.5, np.random.default_rng(9).random((25, 3), np.float32))
 
 
 def slide_pcc(truth: Matrix, predicted: Matrix) -> float:

@@ -38,13 +38,14 @@ def map_(
     store: StoreOption = DEFAULT_STORE,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Image, truth and predictions of genes on one slide, on one colour scale."""
+    """Image, truth and predictions of genes on one slide, between the spots too, on one colour scale."""
     import numpy as np
 
     from stbench.datasets import DatasetContext
     from stbench.errors import StbenchError, UsageError
     from stbench.registry import discover
     from stbench.report.console import warn
+    from stbench.report.fine_maps import fine_map
     from stbench.report.overview import Images
     from stbench.report.plots.choice import MODELS
     from stbench.report.plots.maps import gene_maps
@@ -67,7 +68,9 @@ def map_(
         )
     except StbenchError as error:
         warn(f"drawn without the H&E image: {error}")
-    save(gene_maps(section, gene or [section.genes[int(r.argmax())]], names, image), out)
+    genes = gene or [section.genes[int(r.argmax())]]
+    fine = {key: found for key in names if (found := fine_map(chosen.parts(section.info.id), key, genes))}
+    save(gene_maps(section, genes, names, image, fine), out)
 
 
 @app.command()

@@ -14,6 +14,7 @@ def report(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the page; made when needed.")],
     slides: Annotated[int, typer.Option(min=0, help="Slides of each task to draw.")] = 6,
     genes: Annotated[int, typer.Option(min=1, help="Genes of each slide to draw.")] = 24,
+    gene: Annotated[list[str] | None, typer.Option(help="Gene that is always drawn; repeatable.")] = None,
     models: Annotated[int, typer.Option(min=1, help="Best ranked models of each task to draw.")] = 6,
     image_px: Annotated[int, typer.Option(min=100, help="Longer side of an H&E image.")] = 1000,
     store: StoreOption = DEFAULT_STORE,
@@ -29,7 +30,8 @@ def report(
 
     warn_of_broken_plugins()
     context = DatasetContext(cache.root(), data_dir)
-    content = page_content(Store(store), discover(), context, Limits(slides, genes, models, image_px))
+    limits = Limits(slides, genes, models, image_px, tuple(gene or ()))
+    content = page_content(Store(store), discover(), context, limits)
     page = folder / "index.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from handmade import SLIDES, commit_failure, commit_run, make_cell, random_slides, truth_tables
+from handmade import SLIDES, between, commit_failure, commit_run, make_cell, random_slides, truth_tables
 
 from stbench.store import Layout
 from stbench.store.record import Cost
@@ -37,6 +37,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
             params = {"note": note} if note else {}
             cell = make_cell(patient, model=model, params=params, control=model == "flat")
             cost = Cost(seconds={"fit": 10.0**number, "predict": 1.0}, peak_memory_mb=100.0 + number)
-            commit_run(root, cell, f"run-{number}-{patient}", truth, predicted, cost=cost)
+            points = {"B1": between()} if (model, patient) == ("good", "B") else None
+            commit_run(root, cell, f"run-{number}-{patient}", truth, predicted, cost=cost, points=points)
     commit_failure(root, make_cell("A", model="lost"), "run-lost")
     return root

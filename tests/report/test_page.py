@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from handmade import between
 
 from stbench.datasets import DatasetContext
 from stbench.registry import discover
@@ -75,6 +76,37 @@ def test_a_map_gives_back_truth_and_prediction_to_one_level(content: dict[str, A
         drawn = column["low"] + levels(column) / 254 * (column["high"] - column["low"])
         assert drawn == pytest.approx(values.to_numpy(), abs=(column["high"] - column["low"]) / 254)
     assert gene["models"][good]["pcc"] == pytest.approx(np.corrcoef(rows["y_true"], rows["y_pred"])[0, 1], abs=1e-3)
+
+
+def test_what_was_predicted_between_the_spots_is_drawn(content: dict[str, Any]) -> None:
+    (task,) = content["tasks"]
+    good = next(v["key"] for v in task["variants"] if v["model"] == "good")
+    slides = {slide["id"]: slide for slide in task["slides"]}
+
+    (fine,) = slides["B1"]["fine"].values()
+
+    points = between()
+    assert list(slides["B1"]["fine"]) == [good]
+    assert fine["side_um"] == 0.5
+    assert len(fine["x"]) == 24  # the one beyond the picture is left out
+    assert np.diff(fine["x"]) == pytest.approx(np.full(23, np.diff(slides["B1"]["x"])[0] / 2), abs=0.15)
+    assert fine["radius"] == pytest.approx(np.diff(fine["x"]).mean() / 2, rel=0.02)
+    column = fine["genes"]["G2"]
+    values = column["low"] + levels(column) / 254 * (column["high"] - column["low"])
+    assert values == pytest.approx(points.mean[:24, 1], abs=(column["high"] - column["low"]) / 254)
+    assert slides["A1"]["fine"] == {}
+
+
+def test_named_genes_are_drawn_whatever_their_rank(told: Path, cache_dir: Path) -> None:
+    limits = Limits(genes=2, named_genes=("G3", "G9"))
+
+    content = page_content(Store(told), discover(), DatasetContext(cache_dir), limits)
+
+    (task,) = content["tasks"]
+    genes = list(task["slides"][0]["genes"])
+    assert genes[0] == "G3"
+    assert len(genes) == 2
+    assert content["about"]["left_out"] == ["gene G9 is in no panel here"]
 
 
 def test_regions_are_clustered_without_the_undetermined(content: dict[str, Any]) -> None:

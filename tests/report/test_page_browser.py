@@ -113,6 +113,15 @@ def test_another_gene_and_slide_draw_other_maps(opened: Browser) -> None:
     assert opened.run("new URLSearchParams(location.hash.slice(1)).get('gene')") == gene
 
 
+def test_what_was_predicted_between_the_spots_has_a_panel_of_its_own(browser: Browser, page: Path) -> None:
+    browser.open(page, "#task=0&slide=2&gene=G2")
+
+    captions = browser.texts("#map-panels figcaption")
+    assert len(drawn(browser)) == 6
+    assert captions[2] == "good, between the spots24 squares of 0.5 µm"
+    assert len(set(drawn(browser)[:3])) == 3
+
+
 def test_the_address_brings_back_what_was_chosen(browser: Browser, page: Path) -> None:
     browser.open(page, "#task=0&metric=mse&slide=1&gene=G3")
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handmade import between
 
 from stbench.errors import UsageError
 from stbench.registry import discover
+from stbench.report.fine_maps import fine_map
 from stbench.report.plots import maps, scores
 from stbench.report.plots.choice import Choice, choose
 from stbench.report.region_maps import region_labels
@@ -44,6 +46,34 @@ def test_a_maps_panels_share_one_scale(chosen: Choice) -> None:
     ]
     flat = next(axes for axes in panels if axes.get_title().startswith("flat"))
     assert len(np.unique(flat.collections[0].get_facecolors(), axis=0)) == 1
+
+
+def test_what_was_predicted_between_the_spots_is_drawn_beside_it(chosen: Choice) -> None:
+    section = chosen.section("B1")
+    names = {key: name for key, name in chosen.names.items() if name == "good"}
+    fine = fine_map(chosen.parts("B1"), next(iter(names)), ["G2"])
+    assert fine is not None
+
+    drawn = maps.gene_maps(section, ["G2"], names, None, dict.fromkeys(names, fine))
+
+    panel = next(axes for axes in drawn.axes if axes.get_title() == "good, 0 µm")
+    squares = panel.collections[0].get_paths()
+    assert len(squares) == 25
+    np.testing.assert_allclose(squares[0].vertices[:4], [(-0.25, -0.25), (0.25, -0.25), (0.25, 0.25), (-0.25, 0.25)])
+    assert len(np.unique(panel.collections[0].get_facecolors(), axis=0)) > 10
+
+
+def test_no_fine_map_where_nothing_was_said_between_the_spots(chosen: Choice) -> None:
+    assert [fine_map(chosen.parts("B1"), key, ["G2"]) is None for key in chosen.names] == [False, True, True, True]
+    assert all(fine_map(chosen.parts("A1"), key, ["G2"]) is None for key in chosen.names)
+
+
+def test_a_gene_without_values_there_is_absent(chosen: Choice) -> None:
+    fine = fine_map(chosen.parts("B1"), next(iter(chosen.names)), ["G2", "other"])
+
+    assert fine is not None
+    np.testing.assert_allclose(fine.values["G2"], between().mean[:, 1])
+    assert np.isnan(fine.values["other"]).all()
 
 
 def test_regions_are_drawn_beside_the_annotation(chosen: Choice) -> None:

@@ -59,6 +59,8 @@ def page_content(store: Store, registry: Registry, context: DatasetContext, limi
         own = {section: parts for section, parts in tested.items() if section[:2] == name}
         task["slides"], notes = section_maps(store, own, chosen, images)
         left_out += notes
+    panels = {gene for task in tasks.values() for gene in task["genes"]}
+    left_out += [f"gene {gene} is in no panel here" for gene in limits.named_genes if gene not in panels]
     return {
         "about": {
             "store": store.layout.root.resolve().name,

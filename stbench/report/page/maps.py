@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stbench.errors import StbenchError
+from stbench.report.fine_maps import FineMap, fine_map
 from stbench.report.overview import Box, Images, overview, spot_radius_px
 from stbench.report.page.genes import choose_genes
 from stbench.report.region_maps import region_codes, region_labels, region_map
@@ -38,12 +39,15 @@ class Limits:
         Maps are drawn of so many slides of each task, genes of each slide and best ranked models.
     image_px
         Longer side of an H&E image.
+    named_genes
+        Drawn of each slide that has them, however well they are predicted.
     """
 
     slides: int = 6
     genes: int = 24
     models: int = 6
     image_px: int = 1000
+    named_genes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,18 @@ class Chosen:
 
     @classmethod
     def of(cls, task: Mapping[str, Any], genes: Collection[str], limits: Limits) -> Chosen:
-        """The best ranked models, and of `genes` the ends and the middle of how well the best method predicts them.
+        """The best ranked models, the genes named, and the ends and the middle of how well the best method predicts.
 
         The best method is the first that is no control, if there is one.
         """
         keys = [variant["key"] for variant in task["variants"]]
         methods = [i for i, variant in enumerate(task["variants"]) if not variant["control"]]
         values = task["gene_values"][(methods or [0])[0]] or [None] * len(task["genes"])
-        wanted = set(genes)
+        named = [gene for gene in limits.named_genes if gene in task["genes"]]
+        wanted = set(genes).difference(named)
         eligible = {gene: value for gene, value in zip(task["genes"], values, strict=True) if gene in wanted}
-        drawn = choose_genes(list(eligible), list(eligible.values()), limits.genes)
-        return cls(tuple(keys[: limits.models]), tuple(drawn), limits)
+        drawn = choose_genes(list(eligible), list(eligible.values()), max(0, limits.genes - len(named)))
+        return cls(tuple(keys[: limits.models]), (*named, *drawn), limits)
 
 
 def section_maps(
@@ -78,18 +83,21 @@ def section_maps(
     for name in sorted(names[: chosen.limits.slides]):
         try:
             section = read_section(store, tested[name], chosen.variants)
+            fine = {key: fine_map(tested[name], key, chosen.genes) for key in section.predictions}
         except (StbenchError, OSError, pa.ArrowException) as error:
             notes.append(f"{name[0]}: slide {name[2]} cannot be read back ({str(error).splitlines()[0]})")
             continue
-        drawn.append(section_map(section, chosen, images))
+        drawn.append(section_map(section, chosen, images, {key: found for key, found in fine.items() if found}))
     if len(names) > chosen.limits.slides:
         more = len(names) - chosen.limits.slides
         notes.append(f"{names[0][0]} under {names[0][1]}: maps of {more} of {len(names)} slides")
     return drawn, notes
 
 
-def section_map(section: Section, chosen: Chosen, images: Images) -> dict[str, Any]:
-    """One slide: picture, spots, and the values of the chosen genes."""
+def section_map(
+    section: Section, chosen: Chosen, images: Images, fine: Mapping[str, FineMap] | None = None
+) -> dict[str, Any]:
+    """One slide: picture, spots, and the values of the chosen genes; `fine` by variant."""
     radius = spot_radius_px(section.info, section.centers_px)
     box = Box.around(section.centers_px, radius)
     scale = VIEW / max(box.width, box.height)
@@ -126,7 +134,21 @@ def section_map(section: Section, chosen: Chosen, images: Images) -> dict[str, A
             for gene in chosen.genes
             if (i := columns.get(gene)) is not None
         },
+        "fine": {key: _fine(own, section.info.mpp, box, scale) for key, own in (fine or {}).items()},
         "regions": _regions(section, keys),
+    }
+
+
+def _fine(fine: FineMap, mpp: float | None, box: Box, scale: float) -> dict[str, Any]:
+    """Squares of a fine map, in the slide's own coordinates; what a slide's spots are called there."""
+    at = (fine.centers_px - (box.left, box.top)) * scale
+    shown = ((at >= 0) & (at <= (box.width * scale, box.height * scale))).all(axis=1)
+    return {
+        "x": at[shown, 0].round(1).tolist(),
+        "y": at[shown, 1].round(1).tolist(),
+        "radius": round(fine.side_um / (mpp or 1.0) / 2 * scale, 2),
+        "side_um": round(fine.side_um, 1),
+        "genes": {gene: _quantised(values[shown]) for gene, values in fine.values.items()},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from stbench.report.boards import boards
 from stbench.report.headlines import headlines
 from stbench.report.leaderboard import leaderboard
 from stbench.report.scores import Scores, read_scores
-from stbench.report.sections import Name, Part, Section, read_section, tested_sections
+from stbench.report.sections import Part, Section, read_section, tested_sections
 from stbench.report.variants import variant_key
 from stbench.store import Store
 
@@ -77,19 +78,29 @@ class Choice:
         UsageError
             A slide that was not tested.
         """
-        task = (self.task["dataset"], self.task["protocol"])
-        tested: dict[Name, list[Part]] = {
-            n: p for n, p in tested_sections(self.store, self.scores).items() if n[:2] == task
-        }
-        known = [name[2] for name in tested]
-        if slide is not None and slide not in known:
-            raise UsageError(f"slide {slide!r} was not tested; there are {', '.join(known)}")
-        for name, parts in tested.items():
-            if slide in (None, name[2]):
-                section = read_section(self.store, parts, list(self.names))
-                if slide or not labelled or any(section.regions):
-                    return section
+        for name in [slide] if slide else self.tested:
+            section = read_section(self.store, self.parts(name), list(self.names))
+            if slide or not labelled or any(section.regions):
+                return section
         raise UsageError("no slide that was tested has annotated regions")
+
+    def parts(self, slide: str) -> list[Part]:
+        """What the task's folds tested of a slide.
+
+        Raises
+        ------
+        UsageError
+            A slide that was not tested.
+        """
+        if slide not in self.tested:
+            raise UsageError(f"slide {slide!r} was not tested; there are {', '.join(self.tested)}")
+        return self.tested[slide]
+
+    @cached_property
+    def tested(self) -> dict[str, list[Part]]:
+        """What the task's folds tested, by slide."""
+        task = (self.task["dataset"], self.task["protocol"])
+        return {n[2]: p for n, p in tested_sections(self.store, self.scores).items() if n[:2] == task}
 
     def slide_values(self, metric: str) -> pl.DataFrame:
         """Columns variant, slide, value: seeds and folds averaged."""

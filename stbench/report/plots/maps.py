@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stbench.report.fine_maps import FineMap
 from stbench.report.overview import Box, overview, spot_radius_px
 from stbench.report.palette import EXPRESSION, category_colour
 from stbench.report.plots.style import WIDTH_MM, figure, without_axes
@@ -24,7 +25,13 @@ OUTLIERS = (1, 99)
 """Percentiles of truth and predictions together between which a gene's colours run."""
 
 
-def gene_maps(section: Section, genes: Sequence[str], names: Mapping[str, str], image: SlideImage | None) -> Figure:
+def gene_maps(
+    section: Section,
+    genes: Sequence[str],
+    names: Mapping[str, str],
+    image: SlideImage | None,
+    fine: Mapping[str, FineMap] | None = None,
+) -> Figure:
     """A row per gene: the image, the truth, and what each model predicted, on one colour scale.
 
     Parameters
@@ -33,13 +40,16 @@ def gene_maps(section: Section, genes: Sequence[str], names: Mapping[str, str], 
         What to call each variant drawn.
     image
         The section's H&E image, if it is here.
+    fine
+        What variants said between the spots, drawn beside what they said of them.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     box = Box.around(section.centers_px, spot_radius_px(section.info, section.centers_px))
     picture = None if image is None else overview(image, IMAGE_PX, box)
-    columns = (picture is not None) + 1 + len(names)
+    fine = fine or {}
+    columns = (picture is not None) + 1 + len(names) + len(fine)
     height = len(genes) * (WIDTH_MM - 15) / columns * box.height / box.width + 8 * len(genes)
     drawn, grid = figure(height, len(genes), columns, squeeze=False)
     for row, gene in zip(grid, genes, strict=True):
@@ -54,9 +64,15 @@ def gene_maps(section: Section, genes: Sequence[str], names: Mapping[str, str], 
             axes[0].set_title("H&E")
             del axes[0]
         colours = ScalarMappable(norm, EXPRESSION)
-        for own, (title, values) in zip(axes, layers.items(), strict=True):
+        places = iter(axes)
+        for title, values in layers.items():
+            own = next(places)
             _spots(own, section, box, colours.to_rgba(values), np.isfinite(values))
             own.set_title(f"{title}, r {r[title]:.2f}" if title in r else f"{gene}: {title}")
+        for key, found in fine.items():
+            own = next(places)
+            _squares(own, section, box, found, colours.to_rgba(found.values[gene]))
+            own.set_title(f"{names[key]}, {found.side_um:.0f} µm")
         drawn.colorbar(colours, ax=list(row), shrink=0.8, aspect=25, pad=0.01)
     return drawn
 
@@ -94,6 +110,17 @@ def _spots(axes: Axes, section: Section, box: Box, colours: NDArray[Any], shown:
             offset_transform=axes.transData, facecolors=colours[shown], linewidth=0,
         )
     )  # fmt: skip
+    axes.set(xlim=(box.left, box.left + box.width), ylim=(box.top + box.height, box.top))
+    without_axes(axes)
+
+
+def _squares(axes: Axes, section: Section, box: Box, fine: FineMap, colours: NDArray[Any]) -> None:
+    from matplotlib.collections import PolyCollection
+
+    half = fine.side_um / (section.info.mpp or 1.0) / 2
+    corners = half * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    squares = fine.centers_px[:, None] + corners  # (points, 4, 2)
+    axes.add_collection(PolyCollection(list(squares), facecolors=colours, linewidth=0, antialiased=False))
     axes.set(xlim=(box.left, box.left + box.width), ylim=(box.top + box.height, box.top))
     without_axes(axes)
 

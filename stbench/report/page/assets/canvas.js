@@ -1,15 +1,15 @@
 // Spots on tissue, drawn on a canvas.
-const pictures = new Map(); // slide → image that has been decoded
+const pictures = new Map(); // data URI → image that has been decoded
 
 function picture(slide) {
   if (!slide.image) return null;
-  if (!pictures.has(slide)) {
+  if (!pictures.has(slide.image)) {
     const image = new Image();
     image.addEventListener("load", drawMaps);
     image.src = slide.image;
-    pictures.set(slide, image);
+    pictures.set(slide.image, image);
   }
-  const image = pictures.get(slide);
+  const image = pictures.get(slide.image);
   return image.complete && image.naturalWidth ? image : null;
 }
 

@@ -15,6 +15,16 @@ function painter(column, low, high) {
   };
 }
 
+// What a model said between and around the spots, in squares of its own.
+function drawFine(place, slide, key, ends) {
+  const fine = slide.fine[key];
+  const column = fine?.genes[state.gene];
+  if (!column) return;
+  const squares = { ...slide, ...fine, square: true };
+  const say = (at) => `${state.gene}\n${variantName(key)} ${number(valueAt(column, at), 2)}`;
+  panel(place, squares, `${variantName(key)}, between the spots`, `${fine.x.length} squares of ${fine.side_um} µm`, state.tissue, painter(column, ...ends(column)), say);
+}
+
 function drawMaps() {
   const slide = task().slides[state.slide];
   const place = byId("map-panels");
@@ -36,6 +46,7 @@ function drawMaps() {
       const column = gene.models[key];
       const remark = [`r ${number(column.pcc, 2)}`, scaleText(column)].filter(Boolean).join(", ");
       panel(place, slide, variantName(key), remark, state.tissue, painter(column, ...ends(column)), say);
+      drawFine(place, slide, key, ends);
     }
     const colours = data.palette.expression.filter((_, i) => i % 15 === 0).join(",");
     byId("map-legend").replaceChildren(el("span", null, state.ownScale ? "lowest" : `≤ ${number(low, 2)}`),
