@@ -141,6 +141,11 @@ def stbench_protocols() -> list[ProtocolSpec]:
             title="the same, leaving out contiguous fifths: for one slide",
         ),
         ProtocolSpec(
+            name="stbench-regions-v1",
+            factory="stbench.protocols.v1:STBENCH_REGIONS_V1",
+            title="whether clusters of the prediction are the annotated regions: leave one patient out",
+        ),
+        ProtocolSpec(
             name="histogene-2021",
             factory="stbench.protocols.histogene_2021:HISTOGENE_2021",
             title="HisToGene's task on HER2+ (785 genes) and cSCC (171 by path): leave one section out",

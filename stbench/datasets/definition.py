@@ -41,6 +41,8 @@ class SlideDefinition(BaseModel):
     spot_um: float
     spot_shape: SpotShape = "circle"
     grid: Grid = "none"
+    has_regions: bool = False
+    """Whether the files say the region of spots."""
     organ: str = ""
     species: str = ""
     technology: str = ""

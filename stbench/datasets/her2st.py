@@ -148,6 +148,7 @@ class Her2st(PublishedDataset):
             px_per_published_px=section.scale,
             mpp=scale.mpp,
             mpp_source=scale.source,
+            has_regions=section.labels is not None,
             has_image=section.image is not None,
             image_missing=missing,
         )

@@ -79,6 +79,7 @@ class Imported(Dataset):
             grid=slide.grid,
             mpp=slide.mpp,
             mpp_source=slide.mpp_source,
+            has_regions=slide.has_regions,
             has_image=not missing,
             image_missing=missing,
         )

@@ -17,6 +17,7 @@ from stbench.slides.readers.plain import find_plain
 from stbench.slides.readers.section import Section
 from stbench.slides.readers.spaceranger import is_spaceranger
 from stbench.slides.readers.validate import TOLERATED_DISAGREEMENT, validate
+from stbench.slides.slide import LABELS
 
 TABLE = "slides.csv"
 COLUMNS = ("slide", "patient", "organ", "species", "technology", "mpp", "image")
@@ -173,6 +174,7 @@ def _understand(found: Found, name: str, row: dict[str, str], flags: Stated, cac
         spot_um=section.spot_um,
         spot_shape=section.spot_shape,
         grid=section.grid,
+        has_regions=LABELS in section.adata.obs and bool(section.adata.obs[LABELS].notna().any()),
         organ=row.get("organ") or flags.organ,
         species=row.get("species") or flags.species,
         technology=row.get("technology") or flags.technology or section.technology,

@@ -154,6 +154,7 @@ class STNet(PublishedDataset):
             grid="square",
             mpp=scale.mpp,
             mpp_source=scale.source,
+            has_regions=True,
             has_image=section.image is not None,
             image_missing="" if section.image else missing,
         )

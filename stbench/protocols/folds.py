@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -127,6 +127,18 @@ def leave_one_section_out(slides: Sequence[SlideInfo]) -> list[Fold]:
         return leave_one_out(slides, lambda s: s.image_id or s.id)
     except NotApplicable:
         raise NotApplicable("leave-one-section-out needs two slides") from None
+
+
+def leave_one_annotated_patient_out(slides: Sequence[SlideInfo]) -> list[Fold]:
+    """`leave_one_patient_out`, testing annotated slides only; the others of a patient that is left out are not used."""
+    annotated = {s.id for s in slides if s.has_regions}
+    if not annotated:
+        raise NotApplicable("no slide is annotated with regions")
+    folds = [
+        replace(fold, test=tuple(part for part in fold.test if part.slide in annotated))
+        for fold in leave_one_patient_out(slides)
+    ]
+    return [fold for fold in folds if fold.test]
 
 
 def fifths(slides: Sequence[SlideInfo]) -> list[Fold]:

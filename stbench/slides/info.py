@@ -25,6 +25,8 @@ class SlideInfo:
         µm per pixel of the image the slide's coordinates refer to, and `mpp_source`, where that came from.
     px_per_published_px
         Pixels of the image at hand per pixel of the published one: below 1 where it is a reduced copy.
+    has_regions
+        Whether spots are annotated with regions (`obs["region"]`), as protocols that test agreement with them ask.
     has_image, image_missing
         Whether the image is here and, if not, why; `folds` never use slides without an image.
     """
@@ -42,5 +44,6 @@ class SlideInfo:
     mpp: float | None = None
     mpp_source: str = ""
     px_per_published_px: float = 1.0
+    has_regions: bool = False
     has_image: bool = True
     image_missing: str = ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stbench.errors import NotApplicable
 from stbench.protocols import Block, Fold, Part, Protocol
-from stbench.protocols.v1 import STBENCH_BLOCKS_V1, STBENCH_SECTION_V1, STBENCH_V1
+from stbench.protocols.v1 import STBENCH_BLOCKS_V1, STBENCH_REGIONS_V1, STBENCH_SECTION_V1, STBENCH_V1
 from stbench.slides import Slide, SlideInfo
 
 
@@ -225,3 +225,19 @@ def test_a_block_that_wraps_round_is_the_last_and_the_first_band() -> None:
 
     assert sorted(set(row[inside])) == [0, 1, 2, 3, 16, 17, 18, 19]
     assert sorted(set(row[train])) == list(range(5, 15))
+
+
+def test_regions_are_tested_on_annotated_slides_alone_and_never_trained_beside_them() -> None:
+    slides = sections("A2 B2 C2 D1 E1") + sections("A1 B1", has_regions=True)
+
+    folds = STBENCH_REGIONS_V1.folds(slides)
+
+    assert [written(fold) for fold in folds] == [
+        "C2 D1 E1 | B1 B2 | A1",
+        "A1 A2 D1 E1 | C2 | B1",
+    ]
+
+
+def test_without_annotation_regions_cannot_be_asked_for() -> None:
+    with pytest.raises(NotApplicable, match="stbench-regions-v1 does not apply: no slide is annotated with regions"):
+        STBENCH_REGIONS_V1.folds(sections("A1 B1 C1"))

@@ -187,6 +187,10 @@ def a_centre_unknown(adata: Any) -> None:
     adata.obsm["spatial"][0] = np.nan
 
 
+def annotated(adata: Any) -> None:
+    adata.obs["region"] = ["upper"] + [None] * (adata.n_obs - 1)
+
+
 def centres_of_the_full_resolution(adata: Any) -> None:
     adata.obsm["spatial"] = adata.obsm["spatial"] * 2
 
@@ -315,6 +319,8 @@ class AnyFolder(Folder):
         (spoilt(no_symbols), "loads", 'slide P1-S1 has no var["symbol"]'),
         (spoilt(one_name_for_all_spots), "loads", "slide P1-S1: two spots are named spot"),
         (spoilt(a_centre_unknown), "loads", "slide P1-S1: a centre is not a finite number"),
+        (changed(has_regions=True), "loads", "slide P1-S1 has no region labels: say has_regions=False"),
+        (spoilt(annotated), "loads", "slide P1-S1 has region labels: say has_regions=True"),
         (NoImage, "loads", "slide P1-S1 says it has an image and carries no source"),
         (LooksAtImages, "metadata_without_pixels", "slides() took 1 MB, the smallest image has 1"),
         (spoilt(centres_of_the_full_resolution), "spots_inside_images", "spots lie outside its image (640 × 640 px)"),

@@ -47,6 +47,7 @@ class Simulated(Dataset):
                 grid="hex",
                 mpp=MPP,
                 mpp_source="generator",
+                has_regions=True,
             )
             for slide_id in self._ids
         ]

@@ -11,6 +11,7 @@ import numpy as np
 from stbench.datasets import DatasetContext
 from stbench.errors import DataError
 from stbench.slides import Slide
+from stbench.slides.slide import LABELS
 from stbench.testing.dataset.metadata import LOADS, METADATA, checks
 from stbench.testing.dataset.subject import DatasetSubject
 
@@ -39,6 +40,10 @@ def loads(subject: DatasetSubject) -> None:
         assert centers.shape == (adata.n_obs, 2), f"{which}: centres have shape {centers.shape}, not (spots, 2)"
         for what, places in (("a centre", centers), ("an array position", slide.array_positions)):
             assert np.isfinite(places).all(), f"{which}: {what} is not a finite number; leave such spots out"
+        labelled = LABELS in adata.obs and bool(adata.obs[LABELS].notna().any())
+        assert slide.info.has_regions == labelled, (
+            f"{which} {'has' if labelled else 'has no'} region labels: say has_regions={labelled} in its SlideInfo"
+        )
         assert slide.source is not None, f"{which} says it has an image and carries no source"
         width, height = slide.image.size
         assert min(width, height) > 0, f"{which}: the image is {width} × {height} px"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stbench.slides import Slide
+from stbench.slides.slide import LABELS
 from stbench.testing.slides import toy_slides
 
 SPOTS = 144
@@ -18,9 +19,10 @@ GENES = 8
 
 
 def layouts(folder: Path) -> dict[str, list[Slide]]:
-    """Small datasets that differ in patients, sections and arrays."""
+    """Small datasets that differ in patients, sections and arrays; a section of each of four patients is annotated."""
+    patients = raw_slides(folder / "patients", patients=4, sections=2)
     return {
-        "4 patients with 2 sections each": raw_slides(folder / "patients", patients=4, sections=2),
+        "4 patients with 2 sections each": [_annotated(s) if s.info.id.endswith("S1") else s for s in patients],
         "1 patient with 3 hexagonal sections": raw_slides(folder / "sections", patients=1, sections=3, grid="hex"),
         "a single slide": raw_slides(folder / "single", patients=1, sections=1),
     }
@@ -29,6 +31,14 @@ def layouts(folder: Path) -> dict[str, list[Slide]]:
 def raw_slides(folder: Path, **options: Any) -> list[Slide]:
     """Return `toy_slides` with their raw counts in ``X``, sparse; the first spot of each has fewer than 100."""
     return [_raw(slide) for slide in toy_slides(folder, **{"spots": SPOTS, "genes": GENES, **options})]
+
+
+def _annotated(slide: Slide) -> Slide:
+    """Return the slide with its upper and its lower half as regions."""
+    adata = slide.adata.copy()
+    row = slide.array_positions[:, 0]
+    adata.obs[LABELS] = np.where(row < np.median(row), "upper", "lower")
+    return Slide(adata, replace(slide.info, has_regions=True), slide.source, slide.rows)
 
 
 def _raw(slide: Slide) -> Slide:
