@@ -99,6 +99,50 @@ def regions(
 
 
 @app.command()
+def attention(
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="File ending in .svg, .pdf or .png; .csv writes the weights.")
+    ],
+    spot: Annotated[str | None, typer.Option(help="Name of the spot that looks; default: the central one.")] = None,
+    layer: Annotated[list[int] | None, typer.Option(help="From 1; repeatable; default: the last.")] = None,
+    head: Annotated[list[int] | None, typer.Option(help="From 1; repeatable; default: the mean of all.")] = None,
+    slide: SlideOption = None,
+    dataset: DatasetOption = None,
+    protocol: ProtocolOption = None,
+    model: ModelsOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Which spots of a section a spot attends to, by a model that a run kept (--keep model)."""
+    import tempfile
+
+    from stbench.datasets import DatasetContext
+    from stbench.errors import UsageError
+    from stbench.execution.kept import held_out_slide, kept_model
+    from stbench.models import Attentive, Context
+    from stbench.report.plots.attention import attention_maps, central_spot, pick, write_attention
+    from stbench.report.plots.style import save
+    from stbench.slides import cache
+
+    run, record, name = _choose(store, dataset, protocol, model).kept(slide)
+    shown_slide = held_out_slide(record.cell, name, DatasetContext(cache.root(), data_dir))
+    names = list(shown_slide.adata.obs_names)
+    if spot is not None and spot not in names:
+        raise UsageError(f"slide {name} has no spot {spot!r}; it has {names[0]}, {names[1]}, …")
+    looking = central_spot(shown_slide) if spot is None else names.index(spot)
+    with tempfile.TemporaryDirectory() as work:
+        context = Context(record.cell.seed or 0, "cpu", Path(work), cache.root(), record.cell.precision)  # type: ignore[arg-type]
+        fitted = kept_model(run, record.cell, context)
+        if not isinstance(fitted, Attentive):
+            raise UsageError(f"{record.cell.model} shows no attention; a model that does has a method `attention`")
+        shown = pick(fitted.attention(shown_slide, looking), layer or (), head or ())
+    if out.suffix == ".csv":
+        write_attention(shown_slide, shown, out)
+    else:
+        save(attention_maps(shown_slide, looking, shown, columns=min(4, max(1, len(head or ())))), out)
+
+
+@app.command()
 def intervals(
     out: OutOption,
     metric: MetricOption = None,

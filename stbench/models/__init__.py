@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from stbench.models.contract import (
     PREDICT_STAGE,
+    Attentive,
     Context,
     Model,
     Params,
@@ -24,6 +25,7 @@ from stbench.models.section_params import SectionParams
 
 __all__ = [
     "PREDICT_STAGE",
+    "Attentive",
     "Context",
     "Model",
     "Params",

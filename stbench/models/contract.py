@@ -151,6 +151,15 @@ class Savable(Protocol):
         ...
 
 
+@runtime_checkable
+class Attentive(Protocol):
+    """A model whose spots attend to others of their section, and that shows how: ``stbench plot attention``."""
+
+    def attention(self, slide: Slide, spot: int) -> NDArray[np.float32]:
+        """How much the fitted model lets a spot attend to each spot, (layers, heads, spots); each row sums to 1."""
+        ...
+
+
 def stack_targets(slides: Sequence[Slide]) -> NDArray[np.float32]:
     """Targets of several slides, (all spots, genes)."""
     return np.concatenate([slide.target for slide in slides])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -24,6 +25,13 @@ class Attention(nn.Module):
         out: Tensor = self.to_out(mixed[0].transpose(0, 1).reshape(n_spots, -1))
         return out
 
+    def weights(self, tokens: Tensor, spot: int) -> Tensor:
+        """How much one spot attends to each, (spots, dim) → (heads, spots); no matrix of all pairs is made."""
+        query, key, _ = self.to_qkv(tokens).view(len(tokens), 3, self.heads, -1).unbind(1)  # (spots, heads, dim_head)
+        score = torch.einsum("hd,shd->hs", query[spot], key) * key.shape[-1] ** -0.5
+        weights: Tensor = score.softmax(-1)
+        return weights
+
 
 class Block(nn.Module):
     """Attention, then a feed-forward layer, each on normalised tokens and added to them."""
@@ -45,3 +53,24 @@ class Block(nn.Module):
         tokens = tokens + self.attention(tokens)
         tokens = tokens + self.feed_forward(tokens)
         return tokens
+
+    def attention_of(self, tokens: Tensor, spot: int) -> Tensor:
+        """How much one spot attends to each, (spots, dim) → (heads, spots)."""
+        normalise, attention = self.attention
+        weights: Tensor = attention.weights(normalise(tokens), spot)  # type: ignore[operator]
+        return weights
+
+
+def attention_of(blocks: nn.Sequential, tokens: Tensor, spot: int) -> Tensor:
+    """How much one spot attends to each in every block, (spots, dim) → (blocks, heads, spots).
+
+    Parameters
+    ----------
+    blocks
+        `Block` after `Block`, at least one.
+    """
+    found = []
+    for block in blocks:
+        found.append(block.attention_of(tokens, spot))  # type: ignore[operator]
+        tokens = block(tokens)
+    return torch.stack(found)

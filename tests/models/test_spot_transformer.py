@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from stbench.models.spot_transformer import Attention, Block
+from stbench.models.spot_transformer import Attention, Block, attention_of
 
 
 def slow_attention(attention: Attention, tokens: Tensor, heads: int) -> Tensor:
@@ -44,3 +44,28 @@ def test_a_block_normalises_first_and_adds() -> None:
     expected = x + gelu @ down.weight.T + down.bias
 
     torch.testing.assert_close(block(tokens), expected)
+
+
+def test_what_a_spot_attends_to_mixes_the_values_as_attention_does() -> None:
+    torch.manual_seed(0)
+    attention = Attention(12, heads=3, dim_head=5, dropout=0.1).double().eval()
+    tokens = torch.randn(7, 12, dtype=torch.float64)
+    value = attention.to_qkv(tokens)[:, 30:].view(7, 3, 5)  # (spots, heads, dim_head)
+
+    for spot in range(7):
+        weights = attention.weights(tokens, spot)
+        mixed = torch.stack([weights[head] @ value[:, head] for head in range(3)])
+        torch.testing.assert_close(weights.sum(1), torch.ones(3, dtype=torch.float64))
+        torch.testing.assert_close(attention.to_out(mixed.flatten()), attention(tokens)[spot])
+
+
+def test_each_block_sees_what_the_blocks_before_made_of_the_tokens() -> None:
+    torch.manual_seed(0)
+    blocks = nn.Sequential(*(Block(12, heads=3, dim_head=5, mlp_dim=20, dropout=0.1) for _ in range(2))).eval()
+    tokens = torch.randn(7, 12)
+
+    found = attention_of(blocks, tokens, spot=4)
+
+    assert found.shape == (2, 3, 7)
+    torch.testing.assert_close(found[0], blocks[0].attention_of(tokens, 4))
+    torch.testing.assert_close(found[1], blocks[1].attention_of(blocks[0](tokens), 4))

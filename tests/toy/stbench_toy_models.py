@@ -51,7 +51,7 @@ class Good(Linear):
 
 
 class Scaled(Linear):
-    """What it predicts is scaled after training; it can be kept."""
+    """What it predicts is scaled after training; it can be kept, and its spots attend to those around them."""
 
     params: ScaledParams
 
@@ -63,6 +63,12 @@ class Scaled(Linear):
 
     def load(self, folder: Path) -> None:
         self.weights = np.load(folder / "weights.npy")
+
+    def attention(self, slide: Slide, spot: int) -> Array:
+        reach = np.array([[20.0, 40.0, 80.0], [10.0, 30.0, 90.0]])  # two layers of three heads
+        distance = np.linalg.norm(slide.centers_px - slide.centers_px[spot], axis=1)
+        near = np.exp(-distance / reach[..., None])
+        return np.asarray(near / near.sum(-1, keepdims=True), np.float32)
 
 
 class Blind(Linear):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stbench.errors import UsageError
 from stbench.models import Points
 from stbench.models.array_index import array_index, n_positions
 from stbench.models.losses import masked_mse
@@ -63,18 +64,31 @@ class HisToGene(SectionModel[HisToGeneParams]):
         """The finer squares of the slide predicted last."""
         return self._fine
 
-    def _jointly(self, slide: Slide) -> NDArray[np.float32]:
-        """Predict one sequence, its patches embedded a part at a time: thousands of them fill gigabytes as floats."""
-        device = self.context.device
-        network = self.network.to(device).eval().network
-        patches = self._patches(slide)
+    def attention(self, slide: Slide, spot: int) -> NDArray[np.float32]:
+        """How much a spot attends to each spot of its slide, (layers, heads, spots)."""
+        if not self.params.depth:
+            raise UsageError("histogene with depth=0 has no attention to show")
         with torch.inference_mode(), predict_precision(self.context):
-            embedded = [
-                network.embed(torch.from_numpy(np.array(patches[start : start + EMBEDDED])).to(device))
-                for start in range(0, slide.n_spots, EMBEDDED)
-            ]
-            prediction: Tensor = network.mix(torch.cat(embedded), self._position(slide).to(device))
+            weights = self._network.attention(*self._sequence(slide), spot)
+        return weights.float().cpu().numpy()
+
+    def _jointly(self, slide: Slide) -> NDArray[np.float32]:
+        with torch.inference_mode(), predict_precision(self.context):
+            prediction: Tensor = self._network.mix(*self._sequence(slide))
         return prediction.float().cpu().numpy()
+
+    @property
+    def _network(self) -> HisToGeneNetwork:
+        return self.network.to(self.context.device).eval().network
+
+    def _sequence(self, slide: Slide) -> tuple[Tensor, Tensor]:
+        """Embedded patches and positions; a part at a time, as thousands of patches fill gigabytes as floats."""
+        device, patches = self.context.device, self._patches(slide)
+        embedded = [
+            self._network.embed(torch.from_numpy(np.array(patches[start : start + EMBEDDED])).to(device))
+            for start in range(0, slide.n_spots, EMBEDDED)
+        ]
+        return torch.cat(embedded), self._position(slide).to(device)
 
     def _patches(self, slide: Slide) -> NDArray[np.uint8]:
         return slide.patches(pixels=self.params.pixels, microns=self.params.microns)

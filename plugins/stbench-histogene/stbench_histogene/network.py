@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from stbench.models.spot_transformer import Block
+from stbench.models.spot_transformer import Block, attention_of
 
 
 class HisToGeneNetwork(nn.Module):
@@ -74,7 +74,14 @@ class HisToGeneNetwork(nn.Module):
 
     def mix(self, embedded: Tensor, position: Tensor) -> Tensor:
         """Predict a section from its embedded patches, (spots, dim), and positions, (spots, 2) → (spots, genes)."""
-        row, col = position.unbind(1)
-        tokens = embedded + self.embed_row(row) + self.embed_col(col)
-        genes: Tensor = self.gene_head(self.blocks(self.dropout(tokens)))
+        genes: Tensor = self.gene_head(self.blocks(self._tokens(embedded, position)))
         return genes
+
+    def attention(self, embedded: Tensor, position: Tensor, spot: int) -> Tensor:
+        """How much a spot attends to each in every block, (blocks, heads, spots); what is given as for `mix`."""
+        return attention_of(self.blocks, self._tokens(embedded, position), spot)
+
+    def _tokens(self, embedded: Tensor, position: Tensor) -> Tensor:
+        row, col = position.unbind(1)
+        tokens: Tensor = self.dropout(embedded + self.embed_row(row) + self.embed_col(col))
+        return tokens

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from stbench.errors import DataError
+from stbench.errors import DataError, UsageError
+from stbench.models import Attentive
 from stbench.models.contract import Precision
 from stbench.slides import Slide
 from stbench.testing import check_model, context, toy_slides
@@ -222,3 +223,25 @@ def test_mixed_precision_on_the_gpu_agrees_with_float32(tmp_path: Path) -> None:
         loss[precision] = float(((prediction - validation.target) ** 2).mean())
 
     assert loss["bf16-mixed"] == pytest.approx(loss["float32"], rel=0.05)
+
+
+def test_attention_of_a_kept_model_is_that_of_the_fitted_one(tmp_path: Path) -> None:
+    train, test = toy_slides(tmp_path)
+    model = fitted(tiny(depth=3), tmp_path, [train])
+    model.save(tmp_path)
+    again = HisToGene(tiny(depth=3), context(tmp_path))
+    again.load(tmp_path)
+
+    attention = model.attention(test.without_expression(), spot=5)
+
+    assert attention.shape == (3, TINY.heads, test.n_spots)
+    np.testing.assert_allclose(attention.sum(2), 1, rtol=1e-5)
+    np.testing.assert_array_equal(attention, again.attention(test.without_expression(), spot=5))
+    assert isinstance(model, Attentive)
+
+
+def test_without_blocks_there_is_no_attention(tmp_path: Path) -> None:
+    train, test = toy_slides(tmp_path)
+
+    with pytest.raises(UsageError, match="depth=0 has no attention"):
+        fitted(tiny(depth=0), tmp_path, [train]).attention(test.without_expression(), 0)

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from stbench.errors import UsageError
+from stbench.execution.kept import FOLDER
 from stbench.registry import Registry
 from stbench.report.boards import boards
 from stbench.report.headlines import headlines
@@ -18,7 +20,7 @@ from stbench.report.leaderboard import leaderboard
 from stbench.report.scores import Scores, read_scores
 from stbench.report.sections import Part, Section, read_section, tested_sections
 from stbench.report.variants import variant_key
-from stbench.store import Store
+from stbench.store import RunRecord, Store
 
 MODELS = 4
 """Models drawn where none is named."""
@@ -101,6 +103,23 @@ class Choice:
         """What the task's folds tested, by slide."""
         task = (self.task["dataset"], self.task["protocol"])
         return {n[2]: p for n, p in tested_sections(self.store, self.scores).items() if n[:2] == task}
+
+    def kept(self, slide: str | None) -> tuple[Path, RunRecord, str]:
+        """Folder and record of the best model's first run that kept its model, and a slide that it was tested on.
+
+        Raises
+        ------
+        UsageError
+            No run kept its model.
+        """
+        tested = {slide: self.parts(slide)} if slide else self.tested
+        for variant in self.names:
+            for name, parts in tested.items():
+                for run in (part.folders[variant] for part in parts if variant in part.folders):
+                    if (run / FOLDER).is_dir():
+                        return run, self.store.records[run], name
+        of = f" of slide {slide}" if slide else ""
+        raise UsageError(f"no run{of} kept its model; run again with --keep model --fresh")
 
     def slide_values(self, metric: str) -> pl.DataFrame:
         """Columns variant, slide, value: seeds and folds averaged."""

@@ -14,6 +14,7 @@ from stbench.report.palette import EXPRESSION, category_colour
 from stbench.report.plots.style import WIDTH_MM, figure, without_axes
 from stbench.report.region_maps import region_codes, region_map
 from stbench.report.sections import Section
+from stbench.slides import SlideInfo
 from stbench.slides.regions import SlideImage
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def gene_maps(
         places = iter(axes)
         for title, values in layers.items():
             own = next(places)
-            _spots(own, section, box, colours.to_rgba(values), np.isfinite(values))
+            draw_spots(own, section.info, section.centers_px, box, colours.to_rgba(values), np.isfinite(values))
             own.set_title(f"{title}, r {r[title]:.2f}" if title in r else f"{gene}: {title}")
         for key, found in fine.items():
             own = next(places)
@@ -89,7 +90,7 @@ def regions(section: Section, labels: Sequence[str], names: Mapping[str, str]) -
     drawn, grid = figure(WIDTH_MM / len(panels) * box.height / box.width + 18, 1, len(panels), squeeze=False)
     palette = np.array([_rgba(i) for i in range(len(labels))])
     for axes, (title, codes) in zip(grid[0], panels, strict=True):
-        _spots(axes, section, box, palette[codes], codes >= 0)
+        draw_spots(axes, section.info, section.centers_px, box, palette[codes], codes >= 0)
         axes.set_title(title)
     marks = [
         Line2D([], [], marker="o", linestyle="", markersize=4, color=category_colour(i), label=label)
@@ -99,14 +100,23 @@ def regions(section: Section, labels: Sequence[str], names: Mapping[str, str]) -
     return drawn
 
 
-def _spots(axes: Axes, section: Section, box: Box, colours: NDArray[Any], shown: NDArray[np.bool_]) -> None:
+def draw_spots(
+    axes: Axes,
+    info: SlideInfo,
+    centers_px: NDArray[np.float64],
+    box: Box,
+    colours: NDArray[Any],
+    shown: NDArray[np.bool_] | None = None,
+) -> None:
+    """Draw spots, or those of them that are `shown`, in colours of their own, (spots, 4)."""
     from matplotlib.collections import EllipseCollection
 
-    size = 2 * spot_radius_px(section.info, section.centers_px)
+    size = 2 * spot_radius_px(info, centers_px)
+    shown = np.ones(len(centers_px), bool) if shown is None else shown
     widths = np.full(int(shown.sum()), size)
     axes.add_collection(
         EllipseCollection(
-            widths, widths, np.zeros_like(widths), units="xy", offsets=section.centers_px[shown],
+            widths, widths, np.zeros_like(widths), units="xy", offsets=centers_px[shown],
             offset_transform=axes.transData, facecolors=colours[shown], linewidth=0,
         )
     )  # fmt: skip
