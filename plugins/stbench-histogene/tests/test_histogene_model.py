@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -245,3 +246,27 @@ def test_without_blocks_there_is_no_attention(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="depth=0 has no attention"):
         fitted(tiny(depth=0), tmp_path, [train]).attention(test.without_expression(), 0)
+
+
+@pytest.mark.slow
+def test_the_published_network_learns_real_sections(tmp_path: Path) -> None:
+    from stbench.datasets import DatasetContext
+    from stbench.datasets.her2st import Her2st
+    from stbench.protocols.v1 import STBENCH_V1
+
+    data = Path(os.environ.get("STBENCH_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
+    if not (data / "her2st").is_dir():
+        pytest.skip(f"no real data in {data}; set STBENCH_TEST_DATA")
+    dataset = Her2st(DatasetContext(tmp_path / "cache", data))
+    sections = [STBENCH_V1.filter(dataset.load(name)) for name in ("C2", "C3", "C4")]
+    protocol = STBENCH_V1.fit(sections[:2])
+    *train, validation = (protocol.transform(section) for section in sections)
+    lines: list[str] = []
+
+    model = HisToGene(HisToGeneParams(epochs=6), replace(context(tmp_path), report=lines.append))
+    model.fit(train, [validation])
+
+    losses = [float(line.split()[-1]) for line in lines if "val_loss" in line]
+    assert len(losses) == 6
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.8 * losses[0]
