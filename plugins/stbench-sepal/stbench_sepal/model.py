@@ -19,15 +19,16 @@ from stbench.errors import DataError
 from stbench.models.contract import Model
 from stbench.models.embeddings import Embedder
 from stbench.models.encoders import Encoder
+from stbench.models.losses import masked_mse
 from stbench.models.seeding import seeded
 from stbench.models.temporary_files import temporary_files_in
 from stbench.models.training import predict_precision, train_module
 from stbench.slides import Slide
 from stbench_sepal.graphs import spot_graphs
-from stbench_sepal.loss import masked_mse, trainable
 from stbench_sepal.network import GraphNetwork
 from stbench_sepal.params import SepalParams
 from stbench_sepal.surroundings import GraphBatch, GraphBatches, Surroundings
+from stbench_sepal.trainable import trainable
 from stbench_sepal.vit import EncoderHead, Vit
 
 STAGE1 = "stage1"
@@ -151,7 +152,7 @@ class _Training(lightning.LightningModule):
 
     def _loss(self, batch: GraphBatch) -> Tensor:
         correction = self.network(batch.embedding, batch.graphs, batch.offsets)
-        return masked_mse(correction + batch.base, batch.target, batch.counts)
+        return masked_mse((correction + batch.base).float(), batch.target, batch.counts)
 
 
 class Zoomed(nn.Module):

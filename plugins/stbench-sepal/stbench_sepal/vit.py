@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from stbench.models.augment import flip_and_turn
 from stbench.models.encoders import Encoder, load_encoder
 from stbench.models.lightning_model import LightningModel
+from stbench.models.losses import masked_mse
 from stbench.models.once import trained_once
 from stbench.models.patch_batches import Batch
 from stbench.models.seeding import seeded
 from stbench.slides import Slide
-from stbench_sepal.loss import masked_mse, target_mean, trainable
 from stbench_sepal.params import VitParams
+from stbench_sepal.trainable import target_mean, trainable
 
 STAGE = "sepal/1"
 """Raise the number when the same parameters would train other weights."""
@@ -118,13 +119,14 @@ class EncoderHead(lightning.LightningModule):
         images, target, counts = batch
         if self.augment != "none":
             images = flip_and_turn(images, self.augment)  # type: ignore[arg-type]
-        return masked_mse(self(images), target, counts)
+        return masked_mse(self(images).float(), target, counts)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Error over the measured values."""
         images, target, measured = batch
         # weighted by the number of values, the mean over batches is the mean over values
-        self.log("val_loss", masked_mse(self(images), target, measured), batch_size=max(int(measured.sum()), 1))
+        error = masked_mse(self(images).float(), target, measured)
+        self.log("val_loss", error, batch_size=max(int(measured.sum()), 1))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; the authors' code ignores its momentum argument."""

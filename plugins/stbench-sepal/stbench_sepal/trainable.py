@@ -1,4 +1,4 @@
-"""Which values are learnt from, their mean, and the error over them."""
+"""Which values are learnt from, and their mean."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stbench.slides import Slide
-
-
-def masked_mse(prediction: Tensor, target: Tensor, counts: Tensor) -> Tensor:
-    """Mean squared error over the values that count; 0 where none does."""
-    error = (prediction.float() - target).square()
-    return (error * counts).sum() / counts.sum().clamp(min=1)
 
 
 def trainable(slide: Slide, loss_on: str) -> NDArray[np.bool_]:
