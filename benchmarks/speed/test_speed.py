@@ -9,6 +9,7 @@ import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,3 +190,36 @@ def test_predictions_as_plain_parquet(benchmark, matrices, tmp_path):
 
     benchmark(write)
     print(f"\nplain: {(tmp_path / 'plain.parquet').stat().st_size / matrices[1].size:.2f} bytes a value")
+
+
+@pytest.fixture(scope="module")
+def tokens_and_places() -> tuple[Any, Any]:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    row, col = np.divmod(np.arange(700), 27)
+    place = torch.from_numpy(np.column_stack([row, col]).astype(np.float32))
+    return torch.randn(700, 1024, generator=generator), place
+
+
+@pytest.mark.benchmark(group="hypergraph of 700 spots with 1,024 features")
+def test_hypergraph_by_tensors(benchmark, tokens_and_places):
+    from stbench_hggep.hypergraph import nearest_hyperedges
+
+    benchmark(nearest_hyperedges, *tokens_and_places, 3)
+
+
+@pytest.mark.benchmark(group="hypergraph of 700 spots with 1,024 features")
+def test_hypergraph_spot_by_spot(benchmark, tokens_and_places):
+    import torch
+
+    def by_spot(features, place):
+        found = []
+        for i in range(len(features)):
+            apart = [torch.linalg.vector_norm(x - x[i], dim=1) for x in (features, place)]
+            total = sum(d / d.sum() for d in apart)
+            total[i] = torch.inf
+            found.append(total.topk(3, largest=False).indices)
+        return torch.stack(found)
+
+    benchmark(by_spot, *tokens_and_places)

@@ -25,7 +25,7 @@ def nearest_hyperedges(features: Tensor, place: Tensor, k: int) -> Tensor:
     -------
     (2, memberships): spot, hyperedge.
     """
-    distance = _normalised(_distances(features)) + _normalised(_distances(place))
+    distance = _normalised(_distances(features)).add_(_normalised(_distances(place)))
     distance.fill_diagonal_(torch.inf)
     members = distance.topk(min(k, len(features) - 1), largest=False).indices  # (spots, k)
     own = torch.arange(len(features), device=features.device)
@@ -61,13 +61,17 @@ def coded_hyperedges(features: Tensor, edges: Tensor, k: int) -> Tensor:
 
 def _distances(points: Tensor) -> Tensor:
     """Euclidean distances in float32, (spots, spots); centred, as the fast way through products loses small ones."""
-    points = points.float() - points.float().mean(0)
-    return torch.cdist(points, points)
+    points = points.float()
+    points = points - points.mean(0)
+    products = points @ points.T
+    square = products.diagonal().clone()
+    distance = products.mul_(-2).add_(square[:, None]).add_(square).clamp_(min=0).sqrt_()
+    return distance.fill_diagonal_(0)
 
 
 def _normalised(distance: Tensor) -> Tensor:
-    """Distances of each spot, divided by their sum; spots that are all alike are 0 apart."""
-    return distance / distance.sum(1, keepdim=True).clamp(min=torch.finfo(distance.dtype).tiny)
+    """Distances of each spot, divided in place by their sum; spots that are all alike are 0 apart."""
+    return distance.div_(distance.sum(1, keepdim=True).clamp_(min=torch.finfo(distance.dtype).tiny))
 
 
 class HypergraphAssociation(nn.Module):
