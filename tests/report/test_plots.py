@@ -96,3 +96,8 @@ def test_slides_are_those_of_the_store(chosen: Choice) -> None:
 def test_one_task_must_be_meant(told: Path) -> None:
     with pytest.raises(UsageError, match="no finished run of model 'god'"):
         choose(Store(told), discover(), None, None, ["god"])
+
+
+def test_a_long_title_does_not_reach_into_the_next_panel() -> None:
+    assert maps.titled("good", "r 0.10", columns=3) == "good, r 0.10"
+    assert maps.titled("histogene super_resolution=4", "r 0.10", columns=5) == "histogene\nsuper_resolution=4\nr 0.10"

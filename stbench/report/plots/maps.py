@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 IMAGE_PX = 1200
+MM_A_CHARACTER = 1.6
 OUTLIERS = (1, 99)
 """Percentiles of truth and predictions together between which a gene's colours run."""
 
@@ -51,7 +53,7 @@ def gene_maps(
     picture = None if image is None else overview(image, IMAGE_PX, box)
     fine = fine or {}
     columns = (picture is not None) + 1 + len(names) + len(fine)
-    height = len(genes) * (WIDTH_MM - 15) / columns * box.height / box.width + 8 * len(genes)
+    height = len(genes) * (WIDTH_MM - 15) / columns * box.height / box.width + 14 * len(genes)
     drawn, grid = figure(height, len(genes), columns, squeeze=False)
     for row, gene in zip(grid, genes, strict=True):
         i = section.genes.index(gene)
@@ -69,11 +71,13 @@ def gene_maps(
         for title, values in layers.items():
             own = next(places)
             draw_spots(own, section.info, section.centers_px, box, colours.to_rgba(values), np.isfinite(values))
-            own.set_title(f"{title}, r {r[title]:.2f}" if title in r else f"{gene}: {title}")
+            own.set_title(
+                titled(title, f"r {r[title]:.2f}", columns) if title in r else titled(f"{gene}: {title}", "", columns)
+            )
         for key, found in fine.items():
             own = next(places)
             _squares(own, section, box, found, colours.to_rgba(found.values[gene]))
-            own.set_title(f"{names[key]}, {found.side_um:.0f} µm")
+            own.set_title(titled(names[key], f"{found.side_um:.0f} µm", columns))
         drawn.colorbar(colours, ax=list(row), shrink=0.8, aspect=25, pad=0.01)
     return drawn
 
@@ -86,7 +90,7 @@ def regions(section: Section, labels: Sequence[str], names: Mapping[str, str]) -
     panels: list[tuple[str, NDArray[np.int64]]] = [("annotation", region_codes(section, list(labels)))]
     for title, values in {"measured": section.truth, **{names[key]: section.predictions[key] for key in names}}.items():
         if found := region_map(section, list(labels), values):
-            panels.append((f"{title}, ARI {found.ari:.2f}", found.codes))
+            panels.append((titled(title, f"ARI {found.ari:.2f}", 2 + len(names)), found.codes))
     drawn, grid = figure(WIDTH_MM / len(panels) * box.height / box.width + 18, 1, len(panels), squeeze=False)
     palette = np.array([_rgba(i) for i in range(len(labels))])
     for axes, (title, codes) in zip(grid[0], panels, strict=True):
@@ -98,6 +102,13 @@ def regions(section: Section, labels: Sequence[str], names: Mapping[str, str]) -
     ]
     drawn.legend(handles=marks, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, fontsize=7)
     return drawn
+
+
+def titled(name: str, remark: str, columns: int) -> str:
+    """Title of one of so many panels side by side; on several lines where it would reach into the next."""
+    width = int(WIDTH_MM / columns / MM_A_CHARACTER)
+    line = f"{name}, {remark}" if remark else name
+    return line if len(line) <= width else "\n".join([*wrap(name, width), *([remark] if remark else [])])
 
 
 def draw_spots(
