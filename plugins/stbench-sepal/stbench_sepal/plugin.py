@@ -12,7 +12,8 @@ PAPER = Paper(authors="Mejia, Cárdenas, Ruiz, Castillo, Arbeláez", year=2023, 
 VIT_VISIUM = {"microns": 65.0, "lr": 1e-4, "batch_size": 320, "epochs": 50}
 VIT_STNET = {"microns": 200.0, "lr": 1e-2, "batch_size": 128, "epochs": 50}
 SMOKE_INPUT = {"encoder": "test_resnet.r160_in1k", "weights": "random", "pixels": 32, "microns": 75.0}
-VIT_SMOKE = SMOKE_INPUT | {"lr": 3e-3, "batch_size": 64, "epochs": 10}
+VIT_SMOKE = SMOKE_INPUT | {"lr": 3e-3, "batch_size": 64, "epochs": 25}
+DELTA_SMOKE = SMOKE_INPUT | {"lr": 1e-3, "batch_size": 32, "epochs": 8}
 VIT_AS_CODED = {"augment": "batch"}
 
 VISIUM = {
@@ -43,9 +44,9 @@ STNET = {
 }
 AS_CODED = VISIUM | {"augment": "batch", "neighbours": "knn", "hops": 1}
 SMOKE = SMOKE_INPUT | {
-    "stage1_lr": 3e-3,
-    "stage1_batch_size": 64,
-    "stage1_epochs": 10,
+    "stage1_lr": DELTA_SMOKE["lr"],
+    "stage1_batch_size": DELTA_SMOKE["batch_size"],
+    "stage1_epochs": DELTA_SMOKE["epochs"],
     "zoom": False,
     "hops": 2,
     "pre": [64],
@@ -69,15 +70,23 @@ def stbench_models() -> list[ModelSpec]:
             presets={"visium": VISIUM, "stnet": STNET, "as-coded": AS_CODED, "smoke": SMOKE},
             published=published("sepal"),
         ),
+        _vit("vit", "VitParams", "ViT: a vision transformer fine-tuned on each spot's patch", VIT_SMOKE),
         _vit(
-            "vit", "VitParams", "ViT: a vision transformer fine-tuned on each spot's patch", VIT_SMOKE | {"epochs": 25}
+            "vit-delta",
+            "VitDeltaParams",
+            "ViT+Δ: the same, predicting the difference from the training mean",
+            DELTA_SMOKE,
         ),
-        _vit("vit-delta", "VitDeltaParams", "ViT+Δ: the same, predicting the difference from the training mean"),
-        _vit("vit-delta-s7", "VitDeltaS7Params", "ViT+Δ+S7: the same, with a patch of seven spots' width"),
+        _vit(
+            "vit-delta-s7",
+            "VitDeltaS7Params",
+            "ViT+Δ+S7: the same, with a patch of seven spots' width",
+            DELTA_SMOKE,
+        ),
     ]
 
 
-def _vit(name: str, params: str, title: str, smoke: dict[str, object] = VIT_SMOKE) -> ModelSpec:
+def _vit(name: str, params: str, title: str, smoke: dict[str, object]) -> ModelSpec:
     return ModelSpec(
         name=name,
         factory="stbench_sepal.vit:Vit",
