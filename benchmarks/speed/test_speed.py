@@ -223,3 +223,32 @@ def test_hypergraph_spot_by_spot(benchmark, tokens_and_places):
         return torch.stack(found)
 
     benchmark(by_spot, *tokens_and_places)
+
+
+@pytest.fixture(scope="module")
+def looked_up() -> tuple[Any, Any, Any]:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(shape, generator=generator) for shape in ((4000, 128), (40_000, 128), (40_000, 2000)))
+
+
+@pytest.mark.benchmark(group="top 50 of 40,000 keys for 4,000 queries, 2,000 genes")
+def test_retrieval_in_blocks(benchmark, looked_up):
+    from stbench.models.retrieval import Reference, nearest
+
+    queries, keys, values = looked_up
+    reference = Reference(keys, values)
+    benchmark.pedantic(lambda: reference.mean(nearest(queries, keys, 50)[1]), rounds=3, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="top 50 of 40,000 keys for 4,000 queries, 2,000 genes")
+def test_retrieval_query_by_query(benchmark, looked_up):
+    import torch
+
+    queries, keys, values = looked_up
+
+    def by_query():
+        return torch.stack([values[(keys @ query).topk(50).indices].mean(0) for query in queries])
+
+    benchmark.pedantic(by_query, rounds=3)

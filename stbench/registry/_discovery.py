@@ -44,6 +44,8 @@ IN_THIS_REPOSITORY = {
     "histogene": "stbench-histogene",
     "sepal": "stbench-sepal",
     "st-net": "stbench-stnet",
+    "bleep": "stbench-bleep",
+    "random-retrieval": "stbench-bleep",
     "vit": "stbench-sepal",
     "vit-delta": "stbench-sepal",
     "vit-delta-s7": "stbench-sepal",

@@ -1,0 +1,1 @@
+"""BLEEP (Xie et al. 2023) for stbench."""

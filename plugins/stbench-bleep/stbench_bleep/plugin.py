@@ -1,0 +1,43 @@
+"""What stbench is told about BLEEP and its control; imports neither torch nor the models."""
+
+from __future__ import annotations
+
+from stbench.registry import ModelSpec, Paper, hookimpl
+
+STBENCH_API = "1"
+
+PAPER = Paper(authors="Xie, Pang, Chung, Perciani, MacParland, Wang, Bader", year=2023, doi="10.48550/arXiv.2306.01859")
+AS_CODED = {"raw_intensities": True, "epochs": 4, "patience": None}
+SMOKE = {
+    "encoder": "test_resnet.r160_in1k",
+    "weights": "random",
+    "pixels": 32,
+    "microns": 75.0,
+    "dim": 64,
+    "batch_size": 128,
+    "epochs": 12,
+    "patience": None,
+}
+
+
+@hookimpl
+def stbench_models() -> list[ModelSpec]:
+    """BLEEP, and retrieval that does not look."""
+    return [
+        ModelSpec(
+            name="bleep",
+            factory="stbench_bleep.model:Bleep",
+            params="stbench_bleep.params:BleepParams",
+            title="BLEEP: contrastive alignment of patches and expression, prediction by retrieval",
+            paper=PAPER,
+            presets={"as-coded": AS_CODED, "smoke": SMOKE},
+        ),
+        ModelSpec(
+            name="random-retrieval",
+            factory="stbench_bleep.control:RandomRetrieval",
+            params="stbench_bleep.params:RandomRetrievalParams",
+            title="the mean of training spots looked up by random embeddings: what retrieval reaches without the image",
+            control=True,
+            presets={"smoke": {}},
+        ),
+    ]
