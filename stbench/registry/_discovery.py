@@ -45,6 +45,7 @@ IN_THIS_REPOSITORY = {
     "sepal": "stbench-sepal",
     "st-net": "stbench-stnet",
     "bleep": "stbench-bleep",
+    "st-gchb": "stbench-gchb",
     "random-retrieval": "stbench-bleep",
     "vit": "stbench-sepal",
     "vit-delta": "stbench-sepal",

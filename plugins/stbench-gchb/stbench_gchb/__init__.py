@@ -1,0 +1,1 @@
+"""ST-GCHB (Chi et al. 2024) for stbench."""
