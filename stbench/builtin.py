@@ -118,6 +118,15 @@ def stbench_datasets() -> list[DatasetSpec]:
             licence="CC BY 4.0",
             paper=Paper(authors="10x Genomics", year=2020),
         ),
+        DatasetSpec(
+            name="dlpfc",
+            factory="stbench.datasets.dlpfc:DLPFC",
+            title="dorsolateral prefrontal cortex with its layers: 3 donors, 12 sections (Maynard et al. 2021)",
+            organ="brain",
+            species="human",
+            technology="Visium",
+            paper=Paper(authors="Maynard et al.", year=2021, doi="10.1038/s41593-020-00787-0"),
+        ),
     ]
 
 
@@ -164,6 +173,16 @@ def stbench_protocols() -> list[ProtocolSpec]:
             name="stnet-2020",
             factory="stbench.protocols.stnet_2020:STNET_2020",
             title="ST-Net's task: the 250 genes with the highest mean, log share of counts, leave one patient out",
+        ),
+        ProtocolSpec(
+            name="st-gchb-2024",
+            factory="stbench.protocols.st_gchb_2024:ST_GCHB_2024",
+            title="ST-GCHB's task on six sections of dlpfc: 2,000 variable genes, four markers, leave one section out",
+        ),
+        ProtocolSpec(
+            name="st-gchb-2024-clean",
+            factory="stbench.protocols.st_gchb_2024:ST_GCHB_2024_CLEAN",
+            title="the same target on any data set, leaving out one patient, with another to validate on",
         ),
         ProtocolSpec(
             name="stnet-2020-clean",

@@ -181,3 +181,30 @@ def publish_cscc(folder: Path, section: str, seed: int = 0, gsm: int = 4284316) 
     pixels = np.random.default_rng(seed).integers(100, 255, (310, 300, 3), np.uint8)
     Image.fromarray(pixels).save(image, "JPEG")
     (folder / f"GSM{gsm}_{section}.jpg.gz").write_bytes(gzip.compress(image.getvalue()))
+
+
+def publish_dlpfc(folder: Path, section: str, seed: int) -> None:
+    """The files of a cortex section as its site and repository offer them: ``h5/``, ``images/``, ``10X/<section>/``."""
+    publish_visium(folder, section, seed)
+    made = folder / section
+    for name, place in ((f"{section}_filtered_feature_bc_matrix.h5", "h5"), (f"{section}_image.tif", "images")):
+        (folder / place).mkdir(exist_ok=True)
+        (made / name).rename(folder / place / name.replace("_image", "_full_image"))
+    beside = folder / "10X" / section
+    beside.mkdir(parents=True)
+    with tarfile.open(made / f"{section}_spatial.tar.gz") as tar:
+        tar.extractall(made, filter="data")
+    (made / "spatial" / "tissue_positions_list.csv").rename(beside / "tissue_positions_list.txt")
+    (made / "spatial" / "scalefactors_json.json").rename(beside / "scalefactors_json.json")
+    shutil.rmtree(made)
+
+
+def dlpfc_layers(sections: Iterable[str]) -> str:
+    """Layers of the spots of some sections, the last spot's unknown."""
+    places = visium_places().query("in_tissue == 1")
+    rows = [
+        f"{barcode}\t{section}\t{'WM' if row < 6 else 'L1'}"
+        for section in sections
+        for barcode, row in zip(places["barcode"], places["array_row"], strict=True)
+    ]
+    return "\n".join(rows[:-1]) + "\n"

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-
-from stbench.datasets.contract import DataFile
-from stbench.datasets.download import fetch
-from stbench.datasets.published import PublishedDataset
+from stbench.datasets.spaceranger_runs import Sample, SpaceRangerRuns
 from stbench.datasets.unpack import Archive, SingleFile
-from stbench.errors import DataError
-from stbench.slides import Slide, SlideInfo
-from stbench.slides.readers.images import images_in
-from stbench.slides.readers.spaceranger import read_places, read_spaceranger
-from stbench.slides.readers.spaceranger_files import POSITIONS, SCALEFACTORS, RunFiles, find_run
-from stbench.slides.readers.validate import validate
-from stbench.slides.readers.visium import SPOT_UM
+from stbench.slides.readers.spaceranger_files import LIST
 
 SITE = "https://cf.10xgenomics.com/samples/spatial-exp/1.1.0"  # not verified; neither are the names below it
 PATIENT = "Block_A"
 
 
-@dataclass(frozen=True)
-class Sample:
+class BlockA(Sample):
     """A section as 10x Genomics publishes it."""
-
-    section: str
 
     @property
     def name(self) -> str:
-        """The sample's name, which those of its files begin with."""
+        """``V1_Breast_Cancer_Block_A_`` and the section."""
         return f"V1_Breast_Cancer_Block_A_{self.section}"
-
-    @property
-    def counts(self) -> str:
-        """Name of the count matrix."""
-        return f"{self.name}_filtered_feature_bc_matrix.h5"
 
     @property
     def spatial(self) -> str:
@@ -49,8 +29,13 @@ class Sample:
         return f"{self.name}_image.tif"
 
     @property
+    def positions(self) -> str:
+        """In ``spatial/``."""
+        return f"spatial/{LIST} (unpack {self.spatial} there)"
+
+    @property
     def needed(self) -> str:
-        """Its folder and what belongs into it, in words."""
+        """Counts, ``spatial/`` and image."""
         return f"{self.section}/ with {self.counts}, spatial/ (unpacked from {self.spatial}) and {self.image}"
 
     def published(self) -> tuple[SingleFile, Archive, SingleFile]:
@@ -59,137 +44,17 @@ class Sample:
         spatial = Archive(f"{folder}/{self.spatial}", parts=("spatial",))
         return SingleFile(f"{folder}/{self.counts}"), spatial, SingleFile(f"{folder}/{self.image}")
 
-    def find(self, folder: Path) -> Run | None:
-        """Look for its folder, named by section or by sample; an empty one is none."""
-        named = (folder / self.section, folder / self.name)
-        place = next((place for place in named if place.is_dir() and any(place.iterdir())), None)
-        return Run(self, place, find_run(place)) if place else None
 
-    def lacks(self, folder: Path) -> list[str]:
-        """What of it is missing in the data set's folder."""
-        run = self.find(folder)
-        if run is None:
-            return [self.needed]
-        missing = [] if run.files.matrix else [f"{run.folder.name}/{self.counts}"]
-        if run.files.positions is None:
-            missing.append(f"{run.folder.name}/spatial/{POSITIONS[-1]} (unpack {self.spatial} there)")
-        return missing
-
-
-@dataclass(frozen=True)
-class Run:
-    """A sample's files in a folder."""
-
-    sample: Sample
-    folder: Path
-    files: RunFiles
-
-    @property
-    def full_image(self) -> Path | None:
-        """The full-resolution image, beside the counts or beside ``outs``."""
-        stems = [f"{prefix}{name}" for prefix in (f"{self.sample.name}_", "") for name in ("image", "tissue_image")]
-        places = dict.fromkeys((self.files.outs, self.folder))
-        return next((image for place in places for stem in stems for image in images_in(place, stem)), None)
-
-    def named(self) -> dict[str, Path]:
-        """What the section is read from, by names that are the same in every layout."""
-        run, image = self.files, self.full_image
-        found = {} if image is None else {f"image{image.suffix.lower()}": image}
-        if image is None and run.reduced_image:
-            found[f"spatial/{run.reduced_image[0].name}"] = run.reduced_image[0]
-        if (run.spatial / SCALEFACTORS).is_file():
-            found[f"spatial/{SCALEFACTORS}"] = run.spatial / SCALEFACTORS
-        if run.positions:
-            found[f"spatial/{run.positions.name}"] = run.positions
-        if run.matrix:
-            files = sorted(run.matrix.iterdir()) if run.matrix.is_dir() else [run.matrix]
-            found |= {file.name.removeprefix(f"{self.sample.name}_"): file for file in files}
-        return found
-
-
-SAMPLES = (Sample("Section_1"), Sample("Section_2"))
-
-
-class Visium(PublishedDataset):
-    """Sections 1 and 2 of one block; 55 µm spots 100 µm apart.
-
-    Each section is a folder, ``Section_1/`` or named by its sample, that holds Space Ranger's output with or without
-    ``outs/`` and with or without the sample's name before the files'. The full-resolution image is taken where it is
-    beside the counts (``<sample>_image.tif``, ``image.tif`` or ``tissue_image.tif``), else the hires image.
-    """
+class Visium(SpaceRangerRuns):
+    """Sections 1 and 2 of one block."""
 
     name = "visium"
     default_protocol = "stbench-section-v1"
     subfolders = ("visium",)
-
-    def files(self) -> tuple[DataFile, ...]:
-        """What the sections are read from."""
-        return tuple(
-            self._file(f"{section}/{name}", path)
-            for section, run in self._runs.items()
-            for name, path in run.named().items()
-        )
-
-    def slides(self) -> list[SlideInfo]:
-        """Both sections."""
-        return [self._info(run) for run in self._runs.values()]
-
-    def load(self, slide_id: str) -> Slide:
-        """Read counts and places of one section."""
-        if slide_id not in self._runs:
-            raise DataError(f"visium has no section {slide_id!r}; it has {', '.join(self._runs)}")
-        run = self._runs[slide_id]
-        section = read_spaceranger(run.folder, run.full_image)
-        validate(section, slide_id, self.context.cache_dir)
-        return section.slide(self._info(run), self.context.cache_dir)
+    samples = (BlockA("Section_1", PATIENT), BlockA("Section_2", PATIENT))
+    organ = "breast"
 
     @property
     def source(self) -> str:
         """10x Genomics' site."""
         return f"{SITE}/ (addresses not verified)"
-
-    @property
-    def layout(self) -> str:
-        """Both sections' folders and what is in them."""
-        return " and ".join(sample.needed for sample in SAMPLES)
-
-    def holds(self, folder: Path) -> bool:
-        """Whether a section's folder is there."""
-        return any(sample.find(folder) for sample in SAMPLES)
-
-    def lacks(self, folder: Path) -> list[str]:
-        """Sections that are missing, and what those that are here need and have not."""
-        return [missing for sample in SAMPLES for missing in sample.lacks(folder)]
-
-    def download(self) -> None:
-        """Every section that is not here yet, each on its own."""
-        for sample in SAMPLES:
-            missing = sample.lacks(self.downloaded)
-            if missing and sample.find(self.downloaded):
-                raise DataError(f"visium: {self.downloaded} lacks {', '.join(missing)}; add what is missing")
-            if missing:
-                fetch(f"visium {sample.section}", sample.published(), self.downloaded / sample.section, self.remedy)
-
-    @cached_property
-    def _runs(self) -> dict[str, Run]:
-        return {sample.section: run for sample in SAMPLES if (run := sample.find(self.folder))}
-
-    def _info(self, run: Run) -> SlideInfo:
-        places = read_places(run.folder, run.full_image)
-        missing = f"{run.folder} has neither {run.sample.image} nor spatial/tissue_hires_image.png"
-        return SlideInfo(
-            id=run.sample.section,
-            patient=PATIENT,
-            image_id=run.sample.section,
-            dataset=self.name,
-            organ="breast",
-            species="human",
-            technology="Visium",
-            spot_um=SPOT_UM,
-            grid="hex",
-            px_per_published_px=places.factor,
-            mpp=places.scale.mpp,
-            mpp_source=places.scale.source,
-            has_image=places.image is not None,
-            image_missing="" if places.image else missing,
-        )

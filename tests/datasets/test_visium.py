@@ -172,7 +172,7 @@ def test_a_section_without_any_image_is_listed(data_dir: Path, cache_dir: Path) 
     first, second = opened(data_dir, cache_dir).slides()
 
     assert (first.has_image, second.has_image) == (False, True)
-    assert first.image_missing == f"{folder} has neither {SAMPLES[0]}_image.tif nor spatial/tissue_hires_image.png"
+    assert first.image_missing == f"{folder} has neither {SAMPLES[0]}_image.tif nor tissue_hires_image.png"
     assert opened(data_dir, cache_dir).load("Section_1").n_spots == 110
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stbench.registry import ModelSpec, Paper, hookimpl
+from stbench.registry import ModelSpec, Paper, Published, hookimpl
 
 STBENCH_API = "1"
 
@@ -19,6 +19,9 @@ SMOKE = {
     "patience": None,
 }
 
+GCHB = "ST-GCHB (arXiv 2406.12229), Table 1, run by its authors"
+GCHBS = {"pcc_markers": 0.1020, "pcc_hvg50_test": 0.3985, "pcc_heg50_test": 0.3324}
+
 
 @hookimpl
 def stbench_models() -> list[ModelSpec]:
@@ -31,6 +34,10 @@ def stbench_models() -> list[ModelSpec]:
             title="BLEEP: contrastive alignment of patches and expression, prediction by retrieval",
             paper=PAPER,
             presets={"as-coded": AS_CODED, "smoke": SMOKE},
+            published=tuple(
+                Published(dataset="dlpfc", protocol="st-gchb-2024", metric=metric, value=value, where=GCHB)
+                for metric, value in GCHBS.items()
+            ),
         ),
         ModelSpec(
             name="random-retrieval",

@@ -6,6 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from stbench.builtin import stbench_metrics, stbench_protocols
 from stbench_gchb.params import GchbParams
 from stbench_gchb.plugin import stbench_models
 
@@ -39,3 +40,11 @@ def test_planning_imports_nothing_heavy(module: str) -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ran.stdout.strip() == "[]"
+
+
+def test_published_numbers_name_a_protocol_and_metrics_that_exist() -> None:
+    published = stbench_models()[0].published
+
+    assert published
+    assert {p.protocol for p in published} <= {p.name for p in stbench_protocols()}
+    assert {p.metric for p in published} <= {m.name for m in stbench_metrics()}

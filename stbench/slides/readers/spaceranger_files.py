@@ -1,7 +1,8 @@
 """Where the files of a Space Ranger run are: in ``outs/`` or not, with the sample's name before theirs or not.
 
 10x Genomics hands out runs as ``<sample>_filtered_feature_bc_matrix.h5`` and ``<sample>_spatial.tar.gz``, which
-unpacks to ``spatial/`` (some tools unpack it into ``<sample>_spatial/``).
+unpacks to ``spatial/`` (some tools unpack it into ``<sample>_spatial/``). Some repositories have the files of
+``spatial/`` beside the matrix.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from stbench.errors import DataError
 
-POSITIONS = ("tissue_positions.csv", "tissue_positions.parquet", "tissue_positions_list.csv")
+LIST = "tissue_positions_list.csv"
+POSITIONS = ("tissue_positions.csv", "tissue_positions.parquet", LIST, "tissue_positions_list.txt")
 MATRICES = tuple(f"{kind}_feature_bc_matrix{form}" for kind in ("filtered", "raw") for form in (".h5", ""))
 SCALEFACTORS = "scalefactors_json.json"
 IMAGES = (("tissue_hires_image.png", "tissue_hires_scalef"), ("tissue_lowres_image.png", "tissue_lowres_scalef"))
@@ -55,8 +57,8 @@ class RunFiles:
     def every_file(self) -> list[Path]:
         """All count matrices and all files of ``spatial/``, in a fixed order."""
         found = [path for kind in ("filtered", "raw") for path in sorted(self.outs.glob(f"*{kind}_feature_bc_matrix*"))]
-        found += sorted(self.spatial.glob("*"))
-        return [file for path in found for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+        found += sorted(self.spatial.glob("*"))  # the matrices again, where there is no spatial/
+        return [file for path in dict.fromkeys(found) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
 
 
 def find_run(folder: Path) -> RunFiles:
@@ -77,7 +79,8 @@ def find_run(folder: Path) -> RunFiles:
 
 def _spatial(folder: Path) -> Path | None:
     named = [folder / "spatial", *sorted(folder.glob("*_spatial"))]
-    return next((p for place in named for p in (place / "spatial", place) if p.is_dir()), None)
+    found = next((p for place in named for p in (place / "spatial", place) if p.is_dir()), None)
+    return found or next((folder for name in POSITIONS if (folder / name).is_file()), None)
 
 
 def _matrix(outs: Path, name: str) -> Path | None:
