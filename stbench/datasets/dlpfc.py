@@ -103,13 +103,14 @@ class DLPFC(SpaceRangerRuns):
         """What sections that are here need and have not, and what a download that was cut off had yet to fetch."""
         here = [sample for sample in self.samples if sample.find(folder)]
         begun = any((folder / sample.section / SOURCE).is_file() for sample in here)
-        return [missing for sample in (self.samples if begun else here) for missing in sample.lacks(folder)]
+        missing = [what for sample in (self.samples if begun else here) for what in sample.lacks(folder)]
+        return [*missing, LAYERS] if begun and _layers_in(folder) is None else missing
 
     def download(self) -> None:
         """Every section, and the layers."""
         super().download()
         if _layers_in(self.downloaded) is None:
-            layers = SingleFile(f"{REPOSITORY}/outputs/{LAYERS}")
+            layers = SingleFile(f"{REPOSITORY}/10X/{LAYERS}")
             fetch(f"{self.name} {LAYERS}", (layers,), self.downloaded / "layers", self.remedy)
 
     @cached_property

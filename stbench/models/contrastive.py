@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
@@ -44,11 +45,13 @@ def soft_target_loss(expression: Tensor, image: Tensor, temperature: float = 1.0
     temperature
         What similarities are divided by, in logits and targets (one class of BLEEP's code multiplies the targets').
     """
-    expression, image = expression.float(), image.float()
-    logits = expression @ image.T / temperature
-    within = (image @ image.T + expression @ expression.T) / 2
-    target = (within / temperature).softmax(-1)
-    return (_cross_entropy(logits, target) + _cross_entropy(logits.T, target.T)) / 2
+    # similarities reach hundreds, where bfloat16 knows no halves
+    with torch.autocast(image.device.type, enabled=False):
+        expression, image = expression.float(), image.float()
+        logits = expression @ image.T / temperature
+        within = (image @ image.T + expression @ expression.T) / 2
+        target = (within / temperature).softmax(-1)
+        return (_cross_entropy(logits, target) + _cross_entropy(logits.T, target.T)) / 2
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

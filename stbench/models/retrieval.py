@@ -82,7 +82,7 @@ class Reference:
         values = torch.where(self.measured, self.values, 0)
         total = _sums(mask, index, weights)
         everywhere = values.sum(0) / mask.sum(0).clamp(min=1)
-        return torch.where(total > 0, _sums(values, index, weights) / total.clamp(min=1e-30), everywhere)
+        return torch.where(total > 0, _sums(values, index, weights) / torch.where(total > 0, total, 1), everywhere)
 
 
 def nearest(queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:

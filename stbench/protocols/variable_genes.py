@@ -45,7 +45,7 @@ class VariableGenesPanel:
         genes = shared_genes(slides)
         if not genes:
             raise DataError(f"the panel is empty: no gene is measured in all {len(slides)} slides; check their names")
-        named = {slide.info.id: slide.adata[:, genes] for slide in slides}
+        named = {str(number): slide.adata[:, genes] for number, slide in enumerate(slides)}  # parts of one slide, too
         together = anndata.concat(named, label="section", index_unique="-")
         sc.pp.highly_variable_genes(together, n_top_genes=min(self.n_genes, len(genes)), batch_key="section")
         chosen = together.var["highly_variable"].to_numpy()

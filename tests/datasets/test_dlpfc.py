@@ -24,8 +24,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
     for seed, section in enumerate(SECTIONS):
         publish_dlpfc(folder, section, seed)
-    (folder / "outputs").mkdir()
-    (folder / "outputs" / LAYERS).write_text(dlpfc_layers(SECTIONS))
+    (folder / "10X" / LAYERS).write_text(dlpfc_layers(SECTIONS))
     return folder
 
 
@@ -70,6 +69,16 @@ def test_a_download_that_was_cut_off_goes_on(online: Path, tmp_path: Path) -> No
     (online / "images" / "151507_full_image.tif").unlink()  # it is here already
 
     assert len(opened(None, tmp_path).slides()) == 12
+
+
+def test_layers_that_could_not_be_fetched_are_asked_for_again(online: Path, tmp_path: Path) -> None:
+    layers = (online / "10X" / LAYERS).rename(online / "kept.tsv")
+    for _ in range(2):
+        with pytest.raises(DataError, match=rf"dlpfc {LAYERS} is not here and cannot be downloaded"):
+            opened(None, tmp_path).slides()
+    layers.rename(tmp_path / "data" / "dlpfc" / LAYERS)  # by hand
+
+    assert all(info.has_regions for info in opened(None, tmp_path).slides())
 
 
 def test_counts_places_and_layers_are_those_of_the_files(data_dir: Path, cache_dir: Path) -> None:

@@ -90,3 +90,14 @@ def test_the_head_normalises_and_adds() -> None:
     expected = torch.nn.functional.layer_norm(projected + second(torch.nn.functional.gelu(projected)), (4,))
 
     torch.testing.assert_close(head(features), expected)
+
+
+def test_mixed_precision_does_not_round_the_similarities() -> None:
+    torch.manual_seed(0)
+    views = torch.nn.functional.layer_norm(torch.randn(2, 40, 256), (256,))
+    expected = soft_target_loss(*views)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = soft_target_loss(*views)
+
+    torch.testing.assert_close(found, expected)

@@ -29,7 +29,7 @@ class BleepModule(lightning.LightningModule):
     def __init__(self, encoder: Encoder, n_genes: int, params: BleepParams) -> None:
         super().__init__()
         self.params = params
-        self.encoder = encoder.module.requires_grad_(True)
+        self.encoder = encoder.module.train().requires_grad_(True)
         self.image_head = ProjectionHead(encoder.n_features, params.dim, params.dropout)
         self.expression_head = ProjectionHead(n_genes, params.dim, params.dropout)
         for name, values in (("mean", encoder.mean), ("std", encoder.std)):

@@ -32,11 +32,12 @@ def _dependence(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _centred(x: Tensor, sigma: Bandwidth) -> Tensor:
-    """HKH of the Gaussian kernel."""
-    x = x.float()
-    x = x - x.mean(0)
-    square = x.square().sum(1)
-    distance = (square[:, None] + square - 2 * x @ x.T).clamp(min=0)
+    """HKH of the Gaussian kernel, in 32-bit numbers under mixed precision too."""
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.float()
+        x = x - x.mean(0)
+        square = x.square().sum(1)
+        distance = (square[:, None] + square - 2 * x @ x.T).clamp(min=0)
     if sigma == "median":
         apart = distance.detach()[~torch.eye(len(x), dtype=torch.bool, device=x.device)]
         width = apart.median().clamp(min=1e-12)

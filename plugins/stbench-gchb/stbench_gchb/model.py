@@ -42,7 +42,7 @@ class Gchb(NetworkModel[GchbParams]):
         staged = any(name.startswith(LAST_STAGE) for name, _ in encoder.module.named_parameters())
         if p.trainable == "last_stage" and not staged:
             raise UsageError(f"encoder {p.encoder} has no last stage ({LAST_STAGE}…); set trainable to all or none")
-        return GchbModule(encoder, n_genes, self.n_components, p)
+        return GchbModule(encoder, n_genes, self.n_components, p, self.context)
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Pre-train both branches, align them, and keep the embeddings of the training spots."""

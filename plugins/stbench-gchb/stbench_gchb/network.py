@@ -11,15 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from stbench.models import Context
 from stbench.models.augment import flip_and_turn
 from stbench.models.contrastive import soft_target_loss
 from stbench.models.encoders import Encoder
 from stbench.models.patch_batches import as_images, image_batches
+from stbench.models.training import predict_precision
 from stbench_gchb.branch import Branch
 from stbench_gchb.graph import Neighbourhoods
 from stbench_gchb.hsic import hsic, normalised_hsic
 from stbench_gchb.params import GchbParams
 
+ENCODED = 256
+"""Patches encoded at a time without gradient."""
 LAST_STAGE = "layer4."
 """What names of a residual network's last stage begin with, in torchvision and timm."""
 
@@ -66,11 +70,12 @@ class GchbModule(lightning.LightningModule):
     gene_mean: Tensor  # (genes,)
     loadings: Tensor  # (components, genes)
 
-    def __init__(self, encoder: Encoder, n_genes: int, n_components: int, params: GchbParams) -> None:
+    def __init__(self, encoder: Encoder, n_genes: int, n_components: int, params: GchbParams, context: Context) -> None:
         super().__init__()
         p = params
         self.params = p
-        self.encoder = encoder.module
+        self.context = context
+        self.encoder = encoder.module.train(p.trainable != "none")
         trained = {"all": "", "last_stage": LAST_STAGE, "none": None}[p.trainable]
         for name, weights in self.encoder.named_parameters():
             weights.requires_grad_(trained is not None and name.startswith(trained))
@@ -97,24 +102,27 @@ class GchbModule(lightning.LightningModule):
 
     def features(self, images: Tensor) -> Tensor:
         """(b, 3, side, side) in 0–1 → (b, image features)."""
-        normalised = (images - self.mean.view(3, 1, 1)) / self.std.view(3, 1, 1)
-        features: Tensor = self.to_features(self.encoder(normalised))
+        if self.params.raw_intensities:
+            images = 255 * images
+        else:
+            images = (images - self.mean.view(3, 1, 1)) / self.std.view(3, 1, 1)
+        features: Tensor = self.to_features(self.encoder(images))
         return features
 
     @torch.no_grad()
     def encode(self, patches: NDArray[np.uint8]) -> Tensor:
         """Features of all patches of a section as they are, (spots, image features)."""
-        training = self.training
-        self.eval()
-        images = image_batches(patches, self.params.batch_size, str(self.mean.device))
-        found = torch.cat([self.features(batch).float() for batch in images])
-        self.train(training)
+        training = self.encoder.training
+        self.encoder.eval()
+        images = image_batches(patches, ENCODED, str(self.mean.device))
+        with predict_precision(self.context):
+            found = torch.cat([self.features(batch).float() for batch in images])
+        self.encoder.train(training)
         return found
 
     def on_train_epoch_start(self) -> None:
         """Encode the sections as the network sees them now."""
-        if not self.encoded or self.params.trainable != "none":
-            self.encoded = [self.encode(section.patches) for section in self.sections]
+        self.encoded = [self.encode(section.patches) for section in self.sections]
 
     def training_step(self, batch: Chosen, index: int) -> Tensor:
         """Alignment of a batch, and the bottlenecks of both modalities."""
@@ -146,7 +154,7 @@ class GchbModule(lightning.LightningModule):
         gene_hidden = self.gene(section.neighbours.gather(section.components)[spots])
         image, gene = self.image.project(image_hidden), self.gene.project(gene_hidden)
         loss = self._aligned(image, gene)
-        if p.bottleneck_weight:
+        if p.bottleneck_weight and len(spots) > 1:
             kept = hsic if p.legacy_image_hsic else normalised_hsic
             narrow = normalised_hsic(fresh, image_hidden, p.sigma) - p.beta * kept(image, image_hidden, p.sigma)
             narrow = narrow + normalised_hsic(section.components[spots], gene_hidden, p.sigma)
@@ -171,4 +179,5 @@ def with_own(encoded: Tensor, fresh: Tensor, spots: Tensor, neighbours: Neighbou
         Which they are, (b,).
     """
     own = Neighbourhoods(neighbours.members[spots], neighbours.weight[spots])
-    return own.gather(encoded) + neighbours.within(spots) @ (fresh - encoded[spots])
+    with torch.autocast(encoded.device.type, enabled=False):
+        return own.gather(encoded) + neighbours.within(spots) @ (fresh.float() - encoded[spots])

@@ -25,6 +25,9 @@ class GchbParams(PatchParams):
     )
     pixels: int = Field(224, ge=8, description="patch side given to the encoder")
     microns: float = Field(112.0, gt=0, description="tissue side of a patch, µm; 224 px at 0.5 µm/px")
+    raw_intensities: bool = Field(
+        False, description="give intensities as 0–255, as the authors' code does; otherwise normalised"
+    )
     augment: bool = Field(True, description="flip and turn the patches of a batch")
     image_features: int = Field(1000, ge=1, description="features of a patch, by a linear layer on the encoder's")
     components: int = Field(256, ge=1, description="principal components of the training spots' expression, at most")
@@ -47,7 +50,7 @@ class GchbParams(PatchParams):
     )
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW")
     weight_decay: float = Field(1e-3, ge=0, description="weight decay of AdamW")
-    batch_size: int = Field(256, ge=2, description="spots of one section per batch, at most")
+    batch_size: int = Field(16, ge=2, description="spots of one section per batch, at most")
     epochs: int = Field(4, ge=1, description="upper bound of epochs")
     patience: int | None = Field(
         None, ge=1, description="epochs without a lower validation loss before stopping; None: never early"

@@ -6,7 +6,7 @@ from stbench.registry import ModelSpec, Paper, Published, hookimpl
 
 STBENCH_API = "1"
 
-AS_CODED = {"batch_size": 16, "components": 813, "legacy_image_hsic": True}
+AS_CODED = {"pixels": 112, "microns": 56.0, "raw_intensities": True, "components": 813, "legacy_image_hsic": True}
 SMOKE = {
     "encoder": "test_resnet.r160_in1k",
     "weights": "random",

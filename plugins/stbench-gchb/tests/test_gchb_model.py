@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from stbench.errors import UsageError
+from stbench.models.contrastive import soft_target_loss
 from stbench.slides import Slide
 from stbench.testing import context, toy_slides
-from stbench_gchb.model import Gchb, SpotBatches, principal_components
+from stbench_gchb.branch import Branch
+from stbench_gchb.graph import neighbourhoods
+from stbench_gchb.hsic import hsic, normalised_hsic
+from stbench_gchb.model import Gchb, SpotBatches, pretrain, principal_components
 from stbench_gchb.network import GraphSection
 from stbench_gchb.params import GchbParams
 from stbench_gchb.plugin import SMOKE
@@ -116,6 +120,77 @@ def test_only_the_last_stage_is_trained_if_asked_for(tmp_path: Path) -> None:
     }
 
     assert moved == {"layer4"}
+
+
+def test_a_frozen_encoder_stays_as_it_came_statistics_included(tmp_path: Path) -> None:
+    (train, _) = toy_slides(tmp_path)
+    model = fitted(tmp_path, [train], trainable="none")
+    untrained = Gchb(tiny(trainable="none"), context(tmp_path))
+    untrained.n_components = model.n_components
+
+    start = untrained.module(model.n_genes).encoder.state_dict()
+
+    assert all(torch.equal(after, start[name]) for name, after in model.network.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("trainable", ["all", "none"])
+def test_what_neighbours_give_is_encoded_anew_each_epoch(trainable: str, tmp_path: Path) -> None:
+    (train, _) = toy_slides(tmp_path)
+    model = Gchb(tiny(trainable=trainable, epochs=3, dgi_epochs=0), context(tmp_path))
+    kept: list[torch.Tensor] = []
+
+    class Watched(type(model)):  # type: ignore[misc]
+        def module(self, n_genes: int) -> Any:
+            network = super().module(n_genes)
+            encode = network.encode
+            network.encode = lambda patches: kept.append(encode(patches)) or kept[-1]
+            return network
+
+    watched = Watched(model.params, model.context)
+    watched.fit([train], [])
+
+    assert len(kept) == 3
+    assert not torch.equal(kept[0], kept[2])
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_joint_loss_is_the_alignment_and_both_bottlenecks(legacy: bool, tmp_path: Path) -> None:
+    (slide, _) = toy_slides(tmp_path)
+    params = tiny(legacy_image_hsic=legacy, bottleneck_weight=0.5, beta=3.0, dropout=0.0)
+    model = Gchb(params, context(tmp_path))
+    model.n_components = 4
+    network = model.module(slide.adata.n_vars).eval()
+    section = GraphSection(
+        slide.patches(pixels=32, microns=75.0), neighbourhoods(slide, 6, "sum"), torch.randn(slide.n_spots, 4)
+    )
+    spots = torch.arange(12)
+    fresh, gathered = torch.randn(2, 12, 8)
+
+    image_hidden = network.image(gathered)
+    gene_hidden = network.gene(section.neighbours.gather(section.components)[spots])
+    image, gene = network.image.project(image_hidden), network.gene.project(gene_hidden)
+    kept = hsic(image, image_hidden, 10.0) if legacy else normalised_hsic(image, image_hidden, 10.0)
+    image_part = normalised_hsic(fresh, image_hidden, 10.0) - 3 * kept
+    gene_part = normalised_hsic(section.components[spots], gene_hidden, 10.0) - 3 * normalised_hsic(
+        gene, gene_hidden, 10.0
+    )
+    expected = soft_target_loss(gene, image) + 0.5 * (image_part + gene_part)
+    torch.testing.assert_close(network._loss(fresh, gathered, section, spots), expected)
+
+
+def test_pre_training_teaches_a_branch_to_tell_a_section_from_a_shuffled_one(tmp_path: Path) -> None:
+    (slide, _) = toy_slides(tmp_path)
+    torch.manual_seed(0)
+    features = torch.from_numpy(slide.target - slide.target.mean(0))
+    section = GraphSection(np.zeros((1, 1, 1, 3), np.uint8), neighbourhoods(slide, 6, "sym"), features)
+    branch = Branch(features.shape[1], 16, 8, 0.1)
+    losses: list[float] = []
+
+    for epochs in (1, 60):
+        order = torch.Generator().manual_seed(0)
+        pretrain(branch, [features], [section], tiny(dgi_epochs=epochs, dgi_lr=1e-2), order, losses.append)
+
+    assert losses[1] < 0.8 * losses[0]
 
 
 def test_an_encoder_without_stages_says_so(tmp_path: Path) -> None:

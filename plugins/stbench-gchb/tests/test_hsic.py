@@ -64,3 +64,14 @@ def test_gradients_are_finite_at_extremes(scale: float, sigma: Bandwidth) -> Non
     for view in (x, y):
         assert view.grad is not None
         assert torch.isfinite(view.grad).all()
+
+
+def test_mixed_precision_does_not_round_the_distances() -> None:
+    torch.manual_seed(0)
+    x, y = 3 * torch.randn(20, 64), torch.randn(20, 8)
+    expected = normalised_hsic(x, y, "median")
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = normalised_hsic(x, y, "median")
+
+    torch.testing.assert_close(found, expected)
