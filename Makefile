@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/stbench leaderboard -d simulated
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+LONG = ("test_conformance.py", "test_docs.py", "test_simulated.py", "test_faults.py", "test_run_failures.py")
+"""Files that take minutes: of several workers none may be left with one of them in the end."""
 
 sys.path.insert(0, str(Path(__file__).parent))  # for tests/handmade.py
 
@@ -26,3 +28,8 @@ def test_data() -> Path:
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of the session's own: decoded images, parsed counts, patches, simulated tissue."""
     return tmp_path_factory.mktemp("cache")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the order inside files, and of the others, stays."""
+    items.sort(key=lambda item: item.path.name not in LONG)
