@@ -31,9 +31,13 @@ class Neighbourhoods(NamedTuple):
     weight: Tensor
 
     def gather(self, features: Tensor) -> Tensor:
-        """Weighted sum over each spot's neighbours, (spots, features) → (spots, features)."""
+        """Weighted sum over each spot's neighbours, of features of the whole section, (all spots, features)."""
         gathered: Tensor = embedding_bag(self.members, features, per_sample_weights=self.weight, mode="sum")
         return gathered
+
+    def of(self, chosen: Tensor) -> Neighbourhoods:
+        """Those of some spots, (b,)."""
+        return Neighbourhoods(self.members[chosen], self.weight[chosen])
 
     def within(self, chosen: Tensor) -> Tensor:
         """Weights between some spots, (b,) → (b, b): row, what it gathers from."""

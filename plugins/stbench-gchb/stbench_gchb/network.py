@@ -151,7 +151,7 @@ class GchbModule(lightning.LightningModule):
     def _loss(self, fresh: Tensor, gathered: Tensor, section: GraphSection, spots: Tensor) -> Tensor:
         p = self.params
         image_hidden = self.image(gathered)
-        gene_hidden = self.gene(section.neighbours.gather(section.components)[spots])
+        gene_hidden = self.gene(section.neighbours.of(spots).gather(section.components))
         image, gene = self.image.project(image_hidden), self.gene.project(gene_hidden)
         loss = self._aligned(image, gene)
         if p.bottleneck_weight and len(spots) > 1:
@@ -178,6 +178,5 @@ def with_own(encoded: Tensor, fresh: Tensor, spots: Tensor, neighbours: Neighbou
     spots
         Which they are, (b,).
     """
-    own = Neighbourhoods(neighbours.members[spots], neighbours.weight[spots])
     with torch.autocast(encoded.device.type, enabled=False):
-        return own.gather(encoded) + neighbours.within(spots) @ (fresh.float() - encoded[spots])
+        return neighbours.of(spots).gather(encoded) + neighbours.within(spots) @ (fresh.float() - encoded[spots])
