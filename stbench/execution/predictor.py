@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from stbench.execution.blocks import predict
 from stbench.execution.predicted import Predicted, checked_points, gather
 from stbench.execution.prepare import ROLES, Role
 from stbench.execution.shared_fits import fit_or_take
@@ -108,7 +109,7 @@ class TrainedHere:
     def predict(self, slide: Slide) -> Predicted:
         """Let the model predict the slide without its expression, and check the answer."""
         folder = Path(tempfile.mkdtemp(prefix="blocks-", dir=self.work))
-        return gather(self.model.predict(slide.without_expression()), slide, self.n_genes, folder)
+        return gather(predict(self.model, slide.without_expression()), slide, self.n_genes, folder)
 
     def points(self, slide: Slide) -> Points | None:
         """What the model says of the slide beyond its spots, checked.

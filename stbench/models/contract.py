@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,15 @@ class Model(ABC, Generic[P]):
         The resolved parameters.
     context
         Seed, device, folders.
+
+    Attributes
+    ----------
+    pointwise
+        Class attribute: what is predicted for a spot does not hang on which other spots are asked for. A slide that
+        does not fit in memory is then asked for some thousand spots at a time, and the model need not know.
     """
+
+    pointwise: ClassVar[bool] = False
 
     def __init__(self, params: P, context: Context) -> None:
         self.params = params

@@ -40,6 +40,7 @@ class LightningModel(NetworkModel[P]):
                 return CNN(n_genes, lr=self.params.lr)
     """
 
+    pointwise: ClassVar[bool] = True
     masked: ClassVar[bool] = False
 
     def start(self, network: lightning.LightningModule, train: Sequence[Slide]) -> None:

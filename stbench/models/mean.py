@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ class MeanParams(Params):
 class Mean(Model[MeanParams]):
     """Mean of each gene over training spots."""
 
+    pointwise: ClassVar[bool] = True
     mean: NDArray[np.float32]
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ class PositionParams(Params):
 
 class Position(Model[PositionParams]):
     """k nearest neighbours on (array row, array column) among all training spots; never sees the image."""
+
+    pointwise: ClassVar[bool] = True
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Remember positions and targets of the training spots."""

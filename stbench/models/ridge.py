@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class Gram:
 
 class Ridge(Model[RidgeParams]):
     """Frozen encoder → standardise → PCA → ridge; α by mean squared error over inner folds of training slides."""
+
+    pointwise: ClassVar[bool] = True
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Fit standardisation, PCA and ridge on training spots; validation is not used."""

@@ -155,6 +155,11 @@ class Slide:
         source_rows = rows if self.rows is None else self.rows[rows]
         return Slide(self.adata[rows].copy(), self.info, self.source, source_rows)
 
+    def block(self, rows: slice) -> Slide:
+        """Return consecutive spots on their own: nothing that is computed of their patches stays in the cache."""
+        index = np.arange(self.n_spots)[rows] if self.rows is None else self.rows[rows]
+        return Slide(self.adata[rows].copy(), self.info, self.source and self.source.passing(index))
+
     def with_adata(self, adata: AnnData) -> Slide:
         """Return the same spots and image with other per-spot data."""
         return Slide(adata, self.info, self.source, self.rows)

@@ -34,12 +34,15 @@ class ImageSource:
         (n, 2) pixel centres (x, y) of all spots loaded.
     cache_dir
         The cache's root.
+    is_kept
+        Whether what is computed from the image at these points stays in the cache; else it lives in memory.
     """
 
     path: Path
     digest: str
     centers_px: NDArray[np.float64]
     cache_dir: Path
+    is_kept: bool = True
 
     @cached_property
     def image(self) -> SlideImage:
@@ -50,6 +53,10 @@ class ImageSource:
         """Return the same image with other points."""
         return replace(self, centers_px=centers_px)
 
+    def passing(self, rows: NDArray[np.int64] | slice) -> ImageSource:
+        """Return some of the points, whose patches are cut when asked for and not kept."""
+        return replace(self, centers_px=self.centers_px[rows], is_kept=False)
+
     def cached(
         self,
         what: tuple[object, ...],
@@ -57,7 +64,7 @@ class ImageSource:
         dtype: type,
         fill: Callable[[NDArray[Any]], None],
     ) -> NDArray[Any]:
-        """Per-point array computed from the image once and memory-mapped ever after.
+        """Per-point array computed from the image once and memory-mapped ever after (unless it is not to be kept).
 
         Parameters
         ----------
@@ -68,6 +75,10 @@ class ImageSource:
         fill
             Called with the writable array.
         """
+        if not self.is_kept:
+            out: NDArray[Any] = np.empty((len(self.centers_px), *shape), dtype)
+            fill(out)
+            return out
         address = hashlib.sha256("|".join(map(str, (CUT_VERSION, self.digest, *what))).encode())
         address.update(np.ascontiguousarray(self.centers_px, "<f8").tobytes())
         key = address.hexdigest()

@@ -48,6 +48,8 @@ class Colour(Model[ColourParams]):
 
 
 class SavedColour(Colour):
+    pointwise = True
+
     def save(self, folder: Path) -> None:
         (folder / "weights.json").write_text(str(self.weights.tolist()))
 
@@ -71,8 +73,8 @@ def failing(subject: Any, **options: Any) -> dict[str, str]:
     return {o.id: o.message for o in outcomes if o.status == "failed"}
 
 
-KEPT = ("save_load", "predict_stage")
-"""Checks of models that can be kept."""
+STATED = ("save_load", "predict_stage", "pointwise")
+"""Checks of what a model says it can."""
 
 
 @pytest.mark.parametrize("model", [Colour, SavedColour, ColourInBlocks])
@@ -81,7 +83,7 @@ def test_a_good_model_passes(model: type[Colour]) -> None:
 
     left_out = {o.id for o in report.outcomes if o.status != "passed"}
     # whether a test module can be imported by name, and run alone, depends on where pytest was started
-    assert left_out - {"own_process"} == {"cheap_to_plan", *(() if model is SavedColour else KEPT)}
+    assert left_out - {"own_process"} == {"cheap_to_plan", *(() if model is SavedColour else STATED)}
     assert {o.status for o in report.outcomes} == {"passed", "skipped"}
 
 
@@ -164,6 +166,16 @@ class Unseeded(Colour):
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         super().fit(train, validation)
         self.weights += np.random.default_rng().normal(size=self.weights.shape) / 100
+
+
+class CentresASlide(Colour):
+    """Says it is pointwise, and takes the slide's mean off."""
+
+    pointwise = True
+
+    def predict(self, slide: Slide) -> np.ndarray:
+        values = super().predict(slide)
+        return values - 0.1 * values.mean(0)
 
 
 class CountsSpots(Colour):
@@ -358,6 +370,7 @@ FAULTS: dict[type[Colour], str] = {
     Restless: "predict_twice",
     Unseeded: "same_seed",
     CountsSpots: "spot_order",
+    CentresASlide: "pointwise",
     ForTheTrainingSizeOnly: "any_number_of_spots",
     SortsGenes: "gene_order",
     SwapsTwoGenes: "gene_order",

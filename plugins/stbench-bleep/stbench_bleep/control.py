@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ TURNS = 100.0
 class RandomRetrieval(Model[RandomRetrievalParams]):
     """Looks up the training spots that random embeddings bring near."""
 
+    pointwise: ClassVar[bool] = True
     reference: Reference
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:

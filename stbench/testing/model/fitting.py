@@ -112,6 +112,21 @@ def spot_order(subject: ModelSubject) -> None:
     )
 
 
+@checks.add("a slide that does not fit in memory is asked for in blocks of models that say they are", needs=REPEATABLE)
+def pointwise(subject: ModelSubject) -> None:
+    """A model that says it is pointwise predicts some spots as it predicts them among all."""
+    if not subject.base.pointwise:
+        raise DoesNotApply("the model does not say it is pointwise")
+    test = subject.slides.test
+    some = slice(test.n_spots // 3, test.n_spots // 2)
+    alone = subject.predict(subject.base, test.block(some), "a block of spots")
+    worst = difference(subject.prediction[some], alone)
+    assert worst <= REORDERED, (
+        f"predictions of a block differ (by {worst:.2g}) from those of its spots among all: they hang on other "
+        "spots; leave `pointwise` False"
+    )
+
+
 @checks.add("folds and blocks leave any subset of a slide's spots", needs=FIT)
 def any_number_of_spots(subject: ModelSubject) -> None:
     """A third of the spots, and a single one, can be predicted."""

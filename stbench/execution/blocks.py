@@ -1,0 +1,35 @@
+"""Asking a model for a slide that does not fit in memory: some thousand spots at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from stbench.errors import PredictionError
+from stbench.models import Model, Prediction
+from stbench.models.contract import PredictionBlock
+from stbench.slides import Slide
+
+LARGE = 50_000
+"""Spots from which a slide is asked for in blocks. Patches of smaller ones stay in the cache for the next model."""
+SPOTS_PER_BLOCK = 4096
+"""Whose patches of 224 px take 0.6 GB."""
+
+
+def predict(model: Model[Any], slide: Slide) -> Prediction:
+    """Let a model predict a slide that carries no expression, in blocks where the slide is large and the model can."""
+    if not model.pointwise or slide.n_spots < LARGE:
+        return model.predict(slide)
+    return _blocks(model, slide)
+
+
+def _blocks(model: Model[Any], slide: Slide) -> Iterator[PredictionBlock]:
+    for start in range(0, slide.n_spots, SPOTS_PER_BLOCK):
+        rows = slice(start, min(start + SPOTS_PER_BLOCK, slide.n_spots))
+        mean = model.predict(slide.block(rows))
+        if not isinstance(mean, np.ndarray):
+            kind = type(mean).__name__
+            raise PredictionError(f"slide {slide.info.id}: a model that is pointwise returns an array, not {kind}")
+        yield rows, mean, None
