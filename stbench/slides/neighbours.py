@@ -13,6 +13,8 @@ Edges = NDArray[np.int64]
 
 HEX_OFFSETS = ((0, -2), (0, 2), (-1, -1), (-1, 1), (1, -1), (1, 1))
 MOORE_OFFSETS = tuple((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if (r, c) != (0, 0))
+REACH = 2
+"""Columns that an offset spans at most."""
 
 
 def grid_edges(array_row: NDArray[np.int64], array_col: NDArray[np.int64], grid: Literal["hex", "square"]) -> Edges:
@@ -29,12 +31,20 @@ def grid_edges(array_row: NDArray[np.int64], array_col: NDArray[np.int64], grid:
     -------
     (2, edges) of row indices: source, target.
     """
-    index = {(int(r), int(c)): i for i, (r, c) in enumerate(zip(array_row, array_col, strict=True))}
     offsets = HEX_OFFSETS if grid == "hex" else MOORE_OFFSETS
-    edges = [
-        (i, j) for (r, c), i in index.items() for dr, dc in offsets if (j := index.get((r + dr, c + dc))) is not None
-    ]
-    return _as_edges(edges)
+    if not len(array_row):
+        return _as_edges([])
+    width = int(np.ptp(array_col)) + 2 * REACH + 1
+    place = (array_row - array_row.min()) * width + (array_col - array_col.min())
+    order = np.argsort(place, kind="stable")
+    ranked = place[order]
+    beside = np.full((len(place), len(offsets)), -1)
+    for k, (rows, cols) in enumerate(offsets):
+        wanted = place + rows * width + cols
+        rank = np.searchsorted(ranked, wanted).clip(max=len(ranked) - 1)
+        beside[:, k] = np.where(ranked[rank] == wanted, order[rank], -1)
+    source, k = np.nonzero(beside >= 0)
+    return np.stack([source, beside[source, k]])
 
 
 def knn_edges(points: NDArray[np.float64], k: int) -> Edges:
