@@ -185,6 +185,16 @@ def stbench_protocols() -> list[ProtocolSpec]:
             title="the same target on any data set, leaving out one patient, with another to validate on",
         ),
         ProtocolSpec(
+            name="pixnet-2025",
+            factory="stbench.protocols.pixnet_2025:PIXNET_2025",
+            title="PixNet's task: the 250 genes with the highest mean, log-normalised, spots and bins of any size",
+        ),
+        ProtocolSpec(
+            name="pixnet-2025-clean",
+            factory="stbench.protocols.pixnet_2025:PIXNET_2025_CLEAN",
+            title="the same, with the panel chosen on training slides, leaving out one patient",
+        ),
+        ProtocolSpec(
             name="stnet-2020-clean",
             factory="stbench.protocols.stnet_2020:STNET_2020_CLEAN",
             title="the same, with the panel chosen on training slides and a patient to validate on",

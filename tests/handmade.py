@@ -17,7 +17,7 @@ from stbench.protocols import Fold, Part
 from stbench.stats import gene_moments
 from stbench.store import Layout, RunRecord, RunWriter, schema
 from stbench.store.record import Cost, Failure, TestSlide
-from stbench.store.writer import commit_truth, long_table, moments_table
+from stbench.store.writer import commit_truth, long_table, moments_table, write_parquet
 
 Matrix = NDArray[np.float32]
 
@@ -55,6 +55,16 @@ def genes_of(matrix: Matrix) -> list[str]:
     return [f"G{i + 1}" for i in range(matrix.shape[1])]
 
 
+def commit_tables(layout: Layout, key: str, tables: Mapping[str, pa.Table]) -> None:
+    """Commit a truth that consists of these tables."""
+
+    def write(folder: Path) -> None:
+        for name, table in tables.items():
+            write_parquet(folder / f"{name}.parquet", table)
+
+    commit_truth(layout, key, write)
+
+
 def commit_run(
     root: Path,
     cell: Cell,
@@ -75,7 +85,7 @@ def commit_run(
     with writer.predictions() as predictions:
         for slide, values in predicted.items():
             key = f"truth-{slide}{truth_suffix}"
-            commit_truth(layout, key, truth_tables(key, slide, truth[slide], (reference or {}).get(slide)))
+            commit_tables(layout, key, truth_tables(key, slide, truth[slide], (reference or {}).get(slide)))
             constants = {"run_id": run_id, "split": "test", "slide": slide}
             moments.append(moments_rows(schema.MOMENTS, constants, truth[slide], values))
             predictions.add(key, slide, genes_of(values), values)

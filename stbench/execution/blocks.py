@@ -12,15 +12,13 @@ from stbench.models import Model, Prediction
 from stbench.models.contract import PredictionBlock
 from stbench.slides import Slide
 
-LARGE = 50_000
-"""Spots from which a slide is asked for in blocks. Patches of smaller ones stay in the cache for the next model."""
 SPOTS_PER_BLOCK = 4096
 """Whose patches of 224 px take 0.6 GB."""
 
 
 def predict(model: Model[Any], slide: Slide) -> Prediction:
     """Let a model predict a slide that carries no expression, in blocks where the slide is large and the model can."""
-    if not model.pointwise or slide.n_spots < LARGE:
+    if not model.pointwise or not slide.is_large:
         return model.predict(slide)
     return _blocks(model, slide)
 

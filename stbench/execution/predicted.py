@@ -41,12 +41,14 @@ class Predicted:
 
     def coverage(self, slide: Slide) -> float:
         """Share of the measured entries that were predicted."""
+        if self.given is None:
+            return 1.0
         measured = int(slide.measured.sum())
-        return 1.0 if self.given is None or not measured else int(self.counted(slide).sum()) / measured
+        return int(self.counted(slide).sum()) / measured if measured else 1.0
 
 
 def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> Predicted:
-    """Check a prediction; blocks are gathered in a memory map below `folder`.
+    """Check a prediction; blocks are gathered in a memory map below `folder`, a gene after the other.
 
     Raises
     ------
@@ -60,8 +62,7 @@ def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> 
         kind = type(prediction).__name__
         raise PredictionError(f"predict returned {kind}; return a numpy array (spots, genes) or an iterator of blocks")
     folder.mkdir(parents=True, exist_ok=True)
-    mean = np.lib.format.open_memmap(folder / "mean.npy", mode="w+", dtype=np.float32, shape=expected)
-    std: Array | None = None
+    mean, std = _by_gene(folder / "mean.npy", expected), None
     stop = 0
     blocks: Iterator[object] = prediction  # a plugin's
     for item in blocks:
@@ -78,12 +79,17 @@ def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> 
         mean[rows] = _checked(block, shape, slide)
         if block_std is not None:
             if std is None:
-                std = np.lib.format.open_memmap(folder / "std.npy", mode="w+", dtype=np.float32, shape=expected)
+                std = _by_gene(folder / "std.npy", expected)
                 std[:] = np.nan
             std[rows] = _checked(block_std, shape, slide)
     if stop != slide.n_spots:
         raise PredictionError(f"slide {slide.info.id}: blocks end at spot {stop} of {slide.n_spots}")
     return Predicted(mean, std)
+
+
+def _by_gene(path: Path, shape: tuple[int, int]) -> Array:
+    """A writable (spots, genes) whose columns lie in one piece each, as they are scored and stored."""
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape, fortran_order=True)
 
 
 def checked_points(points: Points, slide: Slide, n_genes: int) -> Points:

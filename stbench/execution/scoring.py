@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from stbench.errors import PluginError
 from stbench.execution.predicted import Array, Mask, Predicted
-from stbench.metrics import MetricFunction, Scores, scores_of
+from stbench.metrics import MetricFunction, Scores, Undefined, scores_of
 from stbench.registry import MetricSpec, Registry
 from stbench.slides import Slide
 from stbench.stats import gene_moments
 from stbench.store import schema
-from stbench.store.writer import gene_groups, moments_table
+from stbench.store.writer import gene_slices, moments_table
+
+T = TypeVar("T")
+SEVERAL = 8
+"""Groups of genes that are worth threads."""
 
 StoredMetric = tuple[MetricSpec, MetricFunction]
 OnError = Callable[[MetricSpec, Slide, Exception], None]
@@ -30,19 +36,44 @@ def stored_metrics(registry: Registry) -> list[StoredMetric]:
 def moments_of(run_id: str, split: str, slide: Slide, predicted: Predicted) -> pa.Table:
     """Rows of ``moments.parquet`` for one slide."""
     constants = {"run_id": run_id, "split": split, "slide": slide.info.id}
-    return moments_rows(schema.MOMENTS, constants, slide, predicted.mean, predicted.counted(slide))
+    counted = predicted.counted(slide)
+    return moments_rows(schema.MOMENTS, constants, slide, lambda genes: predicted.mean[:, genes], counted)
 
 
-def moments_rows(shape: pa.Schema, constants: dict[str, str], slide: Slide, values: Array, counted: Mask) -> pa.Table:
-    """Moments of a slide's target and `values` over the entries counted, a row per gene."""
+def moments_rows(
+    shape: pa.Schema, constants: dict[str, str], slide: Slide, values_of: Callable[[slice], Array], counted: Mask
+) -> pa.Table:
+    """Moments of a slide's target and some values over the entries counted, a row per gene.
+
+    Parameters
+    ----------
+    values_of
+        Gives the values of some genes, (spots, genes).
+    counted
+        (spots, genes).
+    """
     genes = list(slide.adata.var_names)
     marked = [name for name in schema.MARKS if name in slide.adata.var]
-    tables = []
-    for columns, part in gene_groups(values, genes):  # a few genes at a time: memory does not grow with the slide
-        moments = gene_moments(slide.target[:, columns], part, counted[:, columns])
+
+    def rows_of(columns: slice) -> pa.Table:
+        values = np.asarray(values_of(columns))
+        moments = gene_moments(slide.target_of(columns), values, counted[:, columns])
         marks = {name: np.asarray(slide.adata.var[name][columns], bool) for name in marked}
-        tables.append(moments_table(shape, constants, genes[columns], moments, marks))
-    return pa.concat_tables(tables)
+        return moments_table(shape, constants, genes[columns], moments, marks)
+
+    # a few genes at a time: memory does not grow with the slide
+    return pa.concat_tables(in_turn(rows_of, list(gene_slices(slide.n_spots, len(genes)))))
+
+
+def in_turn(function: Callable[[slice], T], groups: Sequence[slice]) -> Iterator[T]:
+    """Apply a function to groups of genes, several at a time on a large slide: numpy works outside of Python's lock."""
+    if len(groups) < SEVERAL:
+        yield from map(function, groups)
+        return
+    import torch
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        yield from pool.map(function, groups)
 
 
 def print_traceback(spec: MetricSpec, slide: Slide, error: Exception) -> None:
@@ -60,11 +91,15 @@ def metric_rows(
 ) -> list[dict[str, object]]:
     """Rows of ``metrics.parquet`` for one test slide: one per gene for gene metrics, else one for the slide.
 
+    Metrics take all values at once, which a large slide is too large for: they are null there, ``not_streamable``.
+
     Parameters
     ----------
     on_error
         Told of a metric that raises, which costs its own rows.
     """
+    if slide.is_large:
+        return [row for spec, _ in metrics for row in _not_streamable(spec, run_id, slide)]
     rows: list[dict[str, object]] = []
     given = slide.target, np.asarray(predicted.mean), predicted.counted(slide), slide.without_expression(labels=True)
     for function, specs in _by_function(metrics):
@@ -88,6 +123,12 @@ def _by_function(metrics: Iterable[StoredMetric]) -> Iterable[tuple[MetricFuncti
     for spec, function in metrics:
         shared.setdefault(id(function), (function, []))[1].append(spec)
     return shared.values()
+
+
+def _not_streamable(spec: MetricSpec, run_id: str, slide: Slide) -> list[dict[str, object]]:
+    n = slide.adata.n_vars if spec.level == "gene" else 1
+    reasons = (Undefined.NOT_STREAMABLE,) * n
+    return _rows_of(spec, Scores(np.full(n, np.nan), np.full(n, slide.n_spots), reasons), run_id, slide)
 
 
 def _rows_of(spec: MetricSpec, scores: Scores, run_id: str, slide: Slide) -> list[dict[str, object]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ from stbench.matrix import FoldTask
 from stbench.protocols import FittedProtocol
 from stbench.slides import Slide
 from stbench.store import Layout, schema
-from stbench.store.writer import commit_truth, gene_groups, long_table
+from stbench.store.writer import TruthWriter, commit_truth, gene_slices, write_parquet
 from stbench.versions import NUMERICS
 
 
@@ -40,32 +42,38 @@ def keep_truth(layout: Layout, key: str, slide: Slide) -> None:
         return
     genes = list(slide.adata.var_names)
     constants = {"truth_key": key, "slide": slide.info.id}
-    parts = []
-    for columns, part in gene_groups(slide.target, genes):
-        values = {"y_true": part.ravel(order="F"), "measured": slide.measured[:, columns].ravel(order="F")}
-        parts.append(long_table(schema.TRUTH, constants, genes[columns], slide.n_spots, values))
-    references = [
-        moments_rows(schema.REFERENCES, {**constants, "reference": name}, slide, values, slide.measured)
-        for name, values in _references(slide).items()
-    ]
-    tables = {
-        "truth": pa.concat_tables(parts),
-        "spots": _spots(key, slide),
-        "references": pa.concat_tables(references),
-    }
-    commit_truth(layout, key, tables)
+
+    def write(folder: Path) -> None:
+        with TruthWriter(folder / "truth.parquet") as truth:
+            for columns in gene_slices(slide.n_spots, len(genes)):
+                truth.add(constants, genes[columns], slide.target_of(columns), slide.measured[:, columns])
+        references = [
+            moments_rows(schema.REFERENCES, {**constants, "reference": name}, slide, values_of, slide.measured)
+            for name, values_of in _references(slide).items()
+        ]
+        write_parquet(folder / "spots.parquet", _spots(key, slide))
+        write_parquet(folder / "references.parquet", pa.concat_tables(references))
+
+    commit_truth(layout, key, write)
 
 
-def _references(slide: Slide) -> dict[str, Array]:
+def _references(slide: Slide) -> dict[str, Callable[[slice], Array]]:
     """Scores to read a table against: the neighbours' true mean and, where a generator knows it, the expectation."""
-    source, target = slide.neighbours("grid")
-    sums = np.zeros_like(slide.target)
-    np.add.at(sums, target, slide.target[source])
-    degree = np.bincount(target, minlength=slide.n_spots)[:, None]
-    found = {"neighbour-mean": np.where(degree > 0, sums / np.maximum(degree, 1), slide.target.mean(0))}
-    if "expected" in slide.adata.layers:
-        found["expected"] = np.asarray(slide.adata.layers["expected"], np.float32)
-    return found
+    from scipy.sparse import csr_array, issparse
+
+    n, (source, target) = slide.n_spots, slide.neighbours("grid")
+    beside = csr_array((np.ones(len(source), np.float32), (target, source)), shape=(n, n))
+    degree = np.bincount(target, minlength=n)[:, None]
+
+    def neighbour_mean(genes: slice) -> Array:
+        values = slide.target_of(genes)
+        return np.asarray(np.where(degree > 0, beside @ values / np.maximum(degree, 1), values.mean(0)), np.float32)
+
+    def expected(genes: slice) -> Array:
+        chosen = slide.adata.layers["expected"][:, genes]
+        return np.asarray(chosen.toarray() if issparse(chosen) else chosen, np.float32)
+
+    return {"neighbour-mean": neighbour_mean} | ({"expected": expected} if "expected" in slide.adata.layers else {})
 
 
 def _spots(key: str, slide: Slide) -> pa.Table:

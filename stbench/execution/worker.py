@@ -148,30 +148,41 @@ def _run(run: _Run, record: RunRecord) -> None:
         train = [fitted.transform(slide) for slide in parts.train]
         validation = [fitted.transform(slide) for slide in parts.validation]
         # the model gets slides of its own: what it may do to them does not reach what it is scored on
-        held_out = [fitted.transform(slide) for slide in parts.validation]
-        test = [fitted.transform(slide) for slide in parts.test]
-        record.n_genes = int(test[0].adata.n_vars)
+        held_out = [("validation", _ready(slide, fitted)) for slide in parts.validation]
+        held_out += [("test", _ready(slide, fitted)) for slide in parts.test]
+        del parts
     with run.timed("fit"):
         predictor.fit(train, validation)
-    _score(run, record, fitted, {"validation": held_out, "test": test}, metrics)
+    del train, validation
+    _score(run, record, fitted, held_out, metrics)
+
+
+def _ready(slide: Slide, fitted: FittedProtocol) -> Slide:
+    """Prepare a held-out slide before training, so that what is wrong with it is known; a large one waits its turn."""
+    return slide if slide.is_large else fitted.transform(slide)
 
 
 def _score(
     run: _Run,
     record: RunRecord,
     fitted: FittedProtocol,
-    splits: dict[str, list[Slide]],
+    held_out: list[tuple[str, Slide]],
     metrics: list[scoring.StoredMetric],
 ) -> None:
     """Predict and score slide by slide, and write the run's tables."""
     run_id, asked = run.writer.run_id, run.options.keep
     moments: list[pa.Table] = []
     rows: list[dict[str, object]] = []
-    n_points = 0
-    n_values = sum(slide.n_spots * slide.adata.n_vars for slide in splits["test"])
-    keep = n_values < KEEP_PREDICTIONS_BELOW or "predictions" in asked
+    n_points, n_tested = 0, sum(slide.n_spots for split, slide in held_out if split == "test")
+    keep = "predictions" in asked
     with run.writer.predictions() as predictions, run.writer.points() as points:
-        for split, slide in ((split, slide) for split, slides in splits.items() for slide in slides):
+        while held_out:
+            split, slide = held_out.pop(0)
+            if slide.is_large:
+                with run.timed("protocol"):
+                    slide = fitted.transform(slide)
+            record.n_genes = int(slide.adata.n_vars)
+            keep = keep or n_tested * record.n_genes < KEEP_PREDICTIONS_BELOW
             with run.timed("predict"):
                 predicted = run.predictor.predict(slide)
             with run.timed("score"):
@@ -179,6 +190,7 @@ def _score(
                 if split == "validation":
                     continue
                 rows += scoring.metric_rows(run_id, slide, predicted, metrics)
+            with run.timed("commit"):
                 key = truth_key(run.cell, fitted, slide)
                 keep_truth(run.writer.layout, key, slide)
                 record.test.append(_tested(slide, key, predicted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -96,12 +96,24 @@ def leave_one_out(slides: Sequence[SlideInfo], unit: Callable[[SlideInfo], str])
     each training slide.
     """
     units = sorted({unit(s) for s in slides})
+    return leave_groups_out(slides, unit, {name: [name] for name in units})
+
+
+def leave_groups_out(
+    slides: Sequence[SlideInfo], unit: Callable[[SlideInfo], str], groups: Mapping[str, Sequence[str]]
+) -> list[Fold]:
+    """Leave out one group of units after the other; `groups` are by the name of their fold.
+
+    Validation is as in `leave_one_out`, the next training unit being counted from the last one left out.
+    """
+    units = sorted({unit(s) for s in slides})
     if len(units) < 2:
         raise NotApplicable("leaving one out needs two")
     folds = []
-    for i, held_out in enumerate(units):
-        others = units[i + 1 :] + units[:i]
-        test = _whole(slides, unit, {held_out})
+    for name, held_out in groups.items():
+        after = units.index(max(held_out)) + 1
+        others = [u for u in units[after:] + units[:after] if u not in held_out]
+        test = _whole(slides, unit, set(held_out))
         if len(others) >= 3:
             train, validation = _whole(slides, unit, set(others[1:])), _whole(slides, unit, {others[0]})
         else:
@@ -109,7 +121,7 @@ def leave_one_out(slides: Sequence[SlideInfo], unit: Callable[[SlideInfo], str])
             names = [p.slide for p in _whole(slides, unit, set(others))]
             train = tuple(Part(n, Block("row", last, 1.0, keep="outside")) for n in names)
             validation = tuple(Part(n, Block("row", last, 1.0)) for n in names)
-        folds.append(Fold(held_out, train, validation, test))
+        folds.append(Fold(name, train, validation, test))
     return folds
 
 

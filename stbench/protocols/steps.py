@@ -14,6 +14,9 @@ from stbench.slides import Slide
 from stbench.stats import morans_i
 
 State = dict[str, Any]
+
+TOTAL = "total_counts"
+"""Column of ``obs``, as scanpy calls it."""
 FitOn = Literal["none", "train", "all"]
 
 
@@ -154,11 +157,10 @@ class AnnotateGenes:
 
     def fit(self, slides: Sequence[Slide]) -> State:
         """Take mean and variance of each gene over all training spots."""
-        target = np.concatenate([slide.target for slide in slides]).astype(np.float64)
-        mean = target.mean(0)
+        mean, variance = _mean_and_variance(slides)
         return {
             "train_mean": [float(m) for m in mean],
-            "hvg50": _top(target.var(0), self.n_marked),
+            "hvg50": _top(variance, self.n_marked),
             "heg50": _top(mean, self.n_marked),
         }
 
@@ -198,27 +200,42 @@ def in_tissue(slide: Slide) -> NDArray[np.bool_]:
 def select_panel(slide: Slide, genes: Sequence[str]) -> Slide:
     """Return the slide with `genes` in this order, dense float32; absent ones are 0 and not measured.
 
-    ``layers["measured"]`` is made, or kept where an earlier step made it.
+    ``layers["measured"]`` is made, or kept where an earlier step made it, and the counts of all genes stay in
+    ``adata.raw``. A large slide holds less: values sparse by columns, ``var["measured"]``, and of its other genes
+    the sum of their counts, ``obs["total_counts"]``.
     """
     import pandas as pd
     from anndata import AnnData
 
-    old = slide.adata
+    old, large = slide.adata, slide.is_large
     panel = pd.Index(genes)
     position = old.var_names.get_indexer(panel)
     present = position >= 0
-    measured = np.broadcast_to(present, (slide.n_spots, len(panel)))
-    if "measured" in old.layers:
-        measured = measured & np.asarray(old.layers["measured"], bool)[:, np.maximum(position, 0)]
-    layers = {"measured": measured.copy()}
-    if "expected" in old.layers:
-        layers["expected"] = _columns(old.layers["expected"], position)
     symbol = np.where(present, np.asarray(old.var["symbol"], object)[position], panel)
     var = pd.DataFrame({"symbol": symbol}, index=panel)
+    columns = _sparse_columns if large else _columns
+    layers = {"expected": columns(old.layers["expected"], position)} if "expected" in old.layers else {}
+    if "measured" in old.layers:
+        layers["measured"] = np.asarray(old.layers["measured"], bool)[:, np.maximum(position, 0)] & present
+    elif large:
+        var["measured"] = present
+    else:
+        layers["measured"] = np.broadcast_to(present, (slide.n_spots, len(panel))).copy()
     obsm = {"spatial": slide.centers_px}
-    new = AnnData(_columns(old.X, position), obs=old.obs.copy(), var=var, obsm=obsm, layers=layers)
-    new.raw = old if old.raw is None else old.raw.to_adata()
+    new = AnnData(columns(old.X, position), obs=old.obs.copy(), var=var, obsm=obsm, layers=layers)
+    if large:
+        new.obs[TOTAL] = total_counts(slide)
+    else:
+        new.raw = old if old.raw is None else old.raw.to_adata()
     return slide.with_adata(new)
+
+
+def total_counts(slide: Slide) -> NDArray[np.float64]:
+    """Counts of each spot over all genes that were measured, those that a panel left out too, (spots,)."""
+    if TOTAL in slide.adata.obs:
+        return np.asarray(slide.adata.obs[TOTAL], np.float64)
+    every = slide.adata if slide.adata.raw is None else slide.adata.raw
+    return np.asarray(every.X.sum(axis=1), np.float64).ravel()
 
 
 def shared_genes(slides: Sequence[Slide]) -> list[str]:
@@ -239,6 +256,29 @@ def _columns(values: Any, position: NDArray[np.int64]) -> NDArray[np.float32]:
     found = values[:, np.maximum(position, 0)]
     dense = np.asarray(found.toarray() if issparse(found) else found, np.float32)
     return np.where(position >= 0, dense, np.float32(0))
+
+
+def _mean_and_variance(slides: Sequence[Slide]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each gene over the spots of all slides, (genes,)."""
+    if any(slide.is_large for slide in slides):  # a gene after the other: all of them at once are gigabytes
+        columns = range(slides[0].adata.n_vars)
+        parts = [_mean_and_variance_of([slide.target_of(slice(i, i + 1)) for slide in slides]) for i in columns]
+        mean, variance = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return mean, variance
+    return _mean_and_variance_of([slide.target for slide in slides])
+
+
+def _mean_and_variance_of(targets: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    target = np.concatenate(targets).astype(np.float64)
+    return target.mean(0), target.var(0)
+
+
+def _sparse_columns(values: Any, position: NDArray[np.int64]) -> Any:
+    """The same by columns and sparse."""
+    from scipy.sparse import csc_matrix, diags
+
+    found = csc_matrix(values[:, np.maximum(position, 0)], dtype=np.float32)
+    return found if (position >= 0).all() else csc_matrix(found @ diags((position >= 0).astype(np.float32)))
 
 
 def _top(score: NDArray[np.float64], k: int) -> list[bool]:

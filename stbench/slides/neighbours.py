@@ -43,8 +43,8 @@ def grid_edges(array_row: NDArray[np.int64], array_col: NDArray[np.int64], grid:
         wanted = place + rows * width + cols
         rank = np.searchsorted(ranked, wanted).clip(max=len(ranked) - 1)
         beside[:, k] = np.where(ranked[rank] == wanted, order[rank], -1)
-    source, k = np.nonzero(beside >= 0)
-    return np.stack([source, beside[source, k]])
+    source, offset = np.nonzero(beside >= 0)
+    return np.stack([source, beside[source, offset]])
 
 
 def knn_edges(points: NDArray[np.float64], k: int) -> Edges:

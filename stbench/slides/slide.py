@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ALLOWED_OBS = ("array_row", "array_col")
 """Per-spot columns a model may see of a test slide, beside the spot's name and centre."""
+LARGE = 50_000
+"""Spots from which nothing is held that has a value for each spot and gene: targets stay sparse, predictions come in
+blocks, and both are scored and stored a few genes at a time."""
 LABELS = "region"
 """Per-spot column that metrics compare clusters with."""
 
@@ -31,7 +34,8 @@ class Slide:
     ----------
     adata
         ``X`` (spots, genes); ``obsm["spatial"]`` pixel centres (x, y); ``obs["array_row"|"array_col"]``, and
-        ``obs["region"]`` where known; ``layers["measured"]`` bool once a protocol has prepared the slide.
+        ``obs["region"]`` where known; ``layers["measured"]`` bool once a protocol has prepared the slide, or
+        ``var["measured"]`` where it is the same for all spots of a large slide.
     info
         Metadata.
     source
@@ -72,14 +76,29 @@ class Slide:
         return np.asarray(self.adata.obs[list(ALLOWED_OBS)], np.float64)
 
     @property
+    def is_large(self) -> bool:
+        """Whether it has so many spots (`LARGE`) that it is handled in parts."""
+        return self.n_spots >= LARGE
+
+    @property
     def target(self) -> NDArray[np.float32]:
-        """Expression in the protocol's target units, (spots, genes) float32."""
-        return np.asarray(self.adata.X, np.float32)
+        """Expression in the protocol's target units, (spots, genes) float32; of a large slide, gigabytes."""
+        return self.target_of(slice(None))
+
+    def target_of(self, genes: slice) -> NDArray[np.float32]:
+        """Return the target of some genes, (spots, genes) float32."""
+        from scipy.sparse import issparse
+
+        chosen = self.adata.X[:, genes]
+        return np.asarray(chosen.toarray(order="F") if issparse(chosen) else chosen, np.float32)
 
     @property
     def measured(self) -> NDArray[np.bool_]:
-        """False where a value was imputed or its gene not measured, (spots, genes)."""
-        return np.asarray(self.adata.layers["measured"], bool)
+        """False where a value was imputed or its gene not measured, (spots, genes); not to be written to."""
+        if "measured" in self.adata.layers:
+            return np.asarray(self.adata.layers["measured"], bool)
+        genes = np.asarray(self.adata.var["measured"], bool)
+        return np.broadcast_to(genes, (self.n_spots, len(genes)))  # takes no memory
 
     @property
     def image(self) -> SlideImage:

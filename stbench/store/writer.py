@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -104,8 +104,7 @@ class _SlideWriter:
 
     shape: pa.Schema
 
-    def __init__(self, path: Path, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, path: Path) -> None:
         self.writer = pq.ParquetWriter(path, self.shape, **schema.writer_options(self.shape))
 
     def __enter__(self) -> Self:
@@ -114,16 +113,24 @@ class _SlideWriter:
     def __exit__(self, *exc: object) -> None:
         self.writer.close()
 
+    def _add(self, constants: Mapping[str, str], genes: list[str], n_spots: int, values: Mapping[str, Any]) -> None:
+        self.writer.write_table(long_table(self.shape, constants, genes, n_spots, values))
+
 
 class PointWriter(_SlideWriter):
-    """Writes ``points.parquet``."""
+    """Writes ``points.parquet`` of a run."""
 
     shape = schema.POINTS
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        super().__init__(path)
+        self.run_id = run_id
 
     def add(
         self, slide: str, genes: list[str], centers_px: NDArray[np.float64], side_um: float, mean: NDArray[np.float32]
     ) -> None:
         """Append what was predicted at points of a slide, (points, genes)."""
+        constants = {"run_id": self.run_id, "slide": slide}
         for columns, part in gene_groups(mean, genes):
             n = part.shape[1]
             values = {
@@ -132,14 +139,17 @@ class PointWriter(_SlideWriter):
                 "side_um": np.full(part.size, side_um, np.float32),
                 "y_pred": part.ravel(order="F"),
             }
-            constants = {"run_id": self.run_id, "slide": slide}
-            self.writer.write_table(long_table(self.shape, constants, genes[columns], len(mean), values))
+            self._add(constants, genes[columns], len(mean), values)
 
 
 class PredictionWriter(_SlideWriter):
-    """Writes ``predictions.parquet``."""
+    """Writes ``predictions.parquet`` of a run."""
 
     shape = schema.PREDICTIONS
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        super().__init__(path)
+        self.run_id = run_id
 
     def add(
         self,
@@ -158,15 +168,33 @@ class PredictionWriter(_SlideWriter):
             if std is not None:
                 spread = np.asarray(std[:, columns]).ravel(order="F")
                 values["y_std"] = pa.array(spread, mask=np.isnan(spread))
-            self.writer.write_table(long_table(self.shape, constants, genes[columns], len(mean), values))
+            self._add(constants, genes[columns], len(mean), values)
+
+
+class TruthWriter(_SlideWriter):
+    """Writes ``truth.parquet`` of a slide's target."""
+
+    shape = schema.TRUTH
+
+    def add(
+        self, constants: Mapping[str, str], genes: list[str], target: NDArray[np.float32], measured: NDArray[np.bool_]
+    ) -> None:
+        """Append some genes, (spots, genes)."""
+        values = {"y_true": target.ravel(order="F"), "measured": measured.ravel(order="F")}
+        self._add(constants, genes, len(target), values)
 
 
 def gene_groups(matrix: NDArray[Any], genes: list[str]) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Columns of (spots, genes) in groups of about a million values."""
-    width = max(1, VALUES_PER_ROW_GROUP // max(1, len(matrix)))
-    for start in range(0, len(genes), width):
-        columns = slice(start, start + width)
+    for columns in gene_slices(len(matrix), len(genes)):
         yield columns, np.asarray(matrix[:, columns])
+
+
+def gene_slices(n_spots: int, n_genes: int) -> Iterator[slice]:
+    """Groups of genes that have about a million values together."""
+    width = max(1, VALUES_PER_ROW_GROUP // max(1, n_spots))
+    for start in range(0, n_genes, width):
+        yield slice(start, min(start + width, n_genes))
 
 
 def long_table(
@@ -197,17 +225,23 @@ def moments_table(
     return pa.Table.from_arrays([pa.array(columns[f.name], f.type) for f in shape], schema=shape)
 
 
-def commit_truth(layout: Layout, truth_key: str, tables: Mapping[str, pa.Table]) -> None:
-    """Write a slide target once; whoever comes second finds it there."""
+def commit_truth(layout: Layout, truth_key: str, write: Callable[[Path], None]) -> None:
+    """Write a slide target once; whoever comes second finds it there.
+
+    Parameters
+    ----------
+    write
+        Writes its files into the empty folder that it is given.
+    """
     final = layout.truth_folder(truth_key)
     if final.exists():
         return
     partial = layout.staging / f"truth-{truth_key}-{os.getpid()}-{os.urandom(4).hex()}"
     try:
         partial.mkdir(parents=True)
-        for name, table in tables.items():
-            write_parquet(partial / f"{name}.parquet", table)
-            _sync(partial / f"{name}.parquet")
+        write(partial)
+        for path in partial.iterdir():
+            _sync(path)
         final.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.rename(partial, final)

@@ -15,6 +15,7 @@ from stbench.execution import blocks
 from stbench.execution.predicted import gather
 from stbench.models import Model, Params
 from stbench.slides import Slide
+from stbench.slides import slide as slides
 from stbench.testing import toy_slides
 from stbench.testing.slides import context
 
@@ -43,7 +44,7 @@ class InBlocks(Red):
 
 @pytest.fixture
 def slide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slide:
-    monkeypatch.setattr(blocks, "LARGE", 20)
+    monkeypatch.setattr(slides, "LARGE", 20)
     monkeypatch.setattr(blocks, "SPOTS_PER_BLOCK", 16)
     return toy_slides(tmp_path, patients=1, spots=40)[0].subset(np.arange(0, 40)[::-1])
 

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from handmade import SLIDES, between, commit_failure, commit_run, make_cell, random_slides, truth_tables
+from handmade import SLIDES, between, commit_failure, commit_run, commit_tables, make_cell, random_slides, truth_tables
 
 from stbench.store import Layout
 from stbench.store.record import Cost
-from stbench.store.writer import commit_truth
 
 HOSTILE = "</script><b>bold</b>"
 LAYERS = ["inner"] * 6 + ["outer"] * 5 + ["undetermined"]
@@ -24,7 +23,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables = truth_tables("truth-A1", "A1", truth["A1"])
     region = tables["spots"].column_names.index("region")
     tables["spots"] = tables["spots"].set_column(region, tables["spots"].schema.field(region), pa.array(LAYERS))
-    commit_truth(Layout(root).create(), "truth-A1", tables)
+    commit_tables(Layout(root).create(), "truth-A1", tables)
     models = {("good", ""): 0.4, ("poor", HOSTILE): 3.0, ("poor", "plain"): 4.0, ("flat", ""): None}
     for number, ((model, note), noise) in enumerate(models.items()):
         rng = np.random.default_rng(number)

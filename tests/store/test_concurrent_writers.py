@@ -6,10 +6,9 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from handmade import commit_many, random_slides, truth_tables
+from handmade import commit_many, commit_tables, random_slides, truth_tables
 
 from stbench.store import Layout, Store
-from stbench.store.writer import commit_truth
 
 
 def test_processes_that_commit_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -35,7 +34,7 @@ def test_writers_that_race_for_one_truth_write_it_once(tmp_path: Path) -> None:
     def write(_: int) -> None:
         tables = truth_tables("truth-A1", "A1", values)
         together.wait()
-        commit_truth(layout, "truth-A1", tables)
+        commit_tables(layout, "truth-A1", tables)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
@@ -48,9 +47,9 @@ def test_writers_that_race_for_one_truth_write_it_once(tmp_path: Path) -> None:
 def test_a_truth_is_not_written_a_second_time(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "store").create()
     values = random_slides(1)["A1"]
-    commit_truth(layout, "truth-A1", truth_tables("truth-A1", "A1", values))
+    commit_tables(layout, "truth-A1", truth_tables("truth-A1", "A1", values))
     before = (layout.truth / "truth-A1" / "truth.parquet").read_bytes()
 
-    commit_truth(layout, "truth-A1", truth_tables("truth-A1", "A1", np.zeros_like(values)))
+    commit_tables(layout, "truth-A1", truth_tables("truth-A1", "A1", np.zeros_like(values)))
 
     assert (layout.truth / "truth-A1" / "truth.parquet").read_bytes() == before
