@@ -21,7 +21,7 @@ from stbench.execution.claims import Queue
 from stbench.execution.endings import bury, committed, death, log_to
 from stbench.execution.interruption import Interruption
 from stbench.execution.process_group import end_group, end_leftovers, end_with_parent, lead_group
-from stbench.execution.processes import limited, process_context, visible_gpus
+from stbench.execution.processes import limit_numba, limited, process_context, visible_gpus
 from stbench.execution.slots import VISIBLE, Slot, slots_of
 from stbench.execution.task import OnEnd, OnStart, RunOptions, Task, threads_of
 from stbench.store import Layout, RunRecord, RunWriter
@@ -222,17 +222,18 @@ def _staging(task: Task) -> Path:
 
 def _work(text: str, visible: str | None) -> None:
     """Body of a worker process."""
+    if visible is not None:
+        os.environ[VISIBLE] = visible
     lead_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers and records them
     end_with_parent()
-    if visible is not None:
-        os.environ[VISIBLE] = visible
     task = Task.model_validate_json(text)
     try:
         log_to(RunWriter(Layout(task.options.store), task.run_id).folder / "log.txt")
         faulthandler.enable()  # where a crash happened stands in the log
         from stbench.execution.worker import prepare_process, run_cell
 
+        limit_numba(threads_of(task.options))
         prepare_process(task.options)
         run_cell(task.cell, task.options, task.run_id, shares_fit=task.shares_fit)
     except (OSError, StoreError) as error:

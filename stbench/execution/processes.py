@@ -59,6 +59,15 @@ def limited(threads: int) -> Iterator[None]:
             os.environ.pop(variable, None)
 
 
+def limit_numba(threads: int) -> None:
+    """Give numba no more threads in a worker than the worker has.
+
+    A forked one has as many as its server; when it starts them it tells OpenMP, and with it torch, how many there are.
+    """
+    if numba := sys.modules.get("numba"):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+
+
 def _start_fork_server() -> None:
     """Start it deaf to Ctrl-C, which would otherwise reach it among its imports and print their traceback."""
     from multiprocessing import forkserver
