@@ -22,6 +22,7 @@ PRELOAD = [
     "sklearn.linear_model",
     "pyarrow.parquet",
     "stbench.execution.worker",
+    "stbench.execution.warm",
 ]
 """Imported once by the fork server: a cell then starts in hundredths of a second instead of several seconds."""
 
