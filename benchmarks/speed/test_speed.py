@@ -140,7 +140,7 @@ def _nothing() -> None:
 
 @pytest.mark.benchmark(group="start of a cell's process", min_rounds=3)
 def test_cell_from_fork_server(benchmark):
-    from stbench.execution.local import PRELOAD
+    from stbench.execution.processes import PRELOAD
 
     if "forkserver" not in multiprocessing.get_all_start_methods():
         pytest.skip("this platform has no fork server")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,36 +10,70 @@ from stbench.cli.options import Format
 
 if TYPE_CHECKING:
     from stbench.execution import RunOptions
-    from stbench.matrix import Cell, Plan, Skipped
+    from stbench.matrix import Cell, Plan, Resources, Skipped
     from stbench.store import RunRecord
 
 
-def execute(run_tasks: Any, todo: list[Cell], options: RunOptions, quiet: bool) -> tuple[list[RunRecord], bool]:
-    """Run cells by an executor, with their progress; returns the records and whether it was interrupted."""
+INTERRUPTED, UNRECORDED = 130, 3
+"""Exit codes of a command that did not come to its end: by its user, and because the store was lost."""
+
+
+def execute(
+    run_tasks: Any,
+    todo: list[Cell],
+    options: RunOptions,
+    quiet: bool,
+    resources: Mapping[str, Resources] | None = None,
+) -> tuple[list[RunRecord], int]:
+    """Run cells by an executor, with their progress.
+
+    Parameters
+    ----------
+    resources
+        What cells need, by their keys.
+
+    Returns
+    -------
+    The records, and the exit code if it did not come to its end, else 0.
+    """
+    import sys
     from collections import Counter
 
-    from stbench.execution.progress import Progress
+    from stbench.errors import StoreError
+    from stbench.execution.cell_progress import CellProgress
     from stbench.execution.shared_fits import forget_fits
     from stbench.execution.task import Task
     from stbench.execution.worker import new_run_id
+    from stbench.matrix import Resources
     from stbench.store import Layout
 
     if not todo:
-        return [], False
+        return [], 0
     Layout(options.store).create()
     sharing = Counter(cell.fit_key for cell in todo)
+    stated = resources or {}
     tasks = [
-        Task(cell=cell, options=options, run_id=new_run_id(), shares_fit=sharing[cell.fit_key] > 1) for cell in todo
+        Task(
+            cell=cell,
+            options=options,
+            run_id=new_run_id(),
+            shares_fit=sharing[cell.fit_key] > 1,
+            resources=stated.get(cell.key, Resources()),
+        )
+        for cell in todo
     ]
-    with Progress(len(tasks), quiet) as progress:
+    with CellProgress(tasks, quiet) as progress:
         try:
             run_tasks(tasks, options, progress.started, progress.ended)
         except KeyboardInterrupt:
             progress.note("interrupted; finished cells are kept, the same command goes on from here")
-            return progress.records, True
+            return progress.records, INTERRUPTED
+        except StoreError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return progress.records, UNRECORDED
         finally:
             forget_fits(options.cache_dir, [key for key, cells in sharing.items() if cells > 1])
-    return progress.records, False
+    return progress.records, 0
 
 
 def say_notes(notes: Sequence[str], left_out: Sequence[Skipped]) -> None:
@@ -108,6 +142,6 @@ def summarise(
         print(f"  {record.cell}: {record.status}; see `stbench show {record.run_id} --store {store}`")
 
 
-def exit_code(records: list[RunRecord], interrupted: bool) -> int:
-    """0, 3 if a cell failed, 130 if the user interrupted."""
-    return 130 if interrupted else 3 * any(record.status != "ok" for record in records)
+def exit_code(records: list[RunRecord], ended: int) -> int:
+    """0, 3 if a cell failed or could not be recorded, 130 if the user interrupted; `ended` is from `execute`."""
+    return ended or 3 * any(record.status != "ok" for record in records)

@@ -37,7 +37,7 @@ def parse_device(text: str) -> str:
 
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
         raise UsageError(f"--device {text!r} is none of auto, cpu, cuda, cuda:0, mps")
-    return "cuda:0" if text == "cuda" else text
+    return text
 
 
 def warn_of_broken_plugins() -> None:

@@ -95,6 +95,7 @@ def run(
         keep=_keep(keep),
         timeout_s=parse_duration(timeout) if timeout else None,
         fail_fast=fail_fast,
+        fresh=fresh,
     )
     warn_of_broken_plugins()
     run_tasks = discover().get("executor", executor).spec.load()
@@ -112,9 +113,9 @@ def run(
         say_notes(planned.notes, planned.skipped)
     if missing := missing_weights([cell.params for cell in todo], options.cache_dir):
         raise DataError("\n".join(missing))
-    records, interrupted = execute(run_tasks, todo, options, quiet=output is Format.JSON)
+    records, ended = execute(run_tasks, todo, options, output is Format.JSON, planned.resources)
     summarise(planned, todo, records, store, output)
-    raise typer.Exit(exit_code(records, interrupted))
+    raise typer.Exit(exit_code(records, ended))
 
 
 def _complete(asked: Request) -> Request:

@@ -53,12 +53,12 @@ def score_file(request: FileRequest, store: Path, data_dir: Path | None, output:
     if output is Format.TABLE:
         say_notes(planned.notes, planned.skipped)
     check_predictions(table, todo, registry, context)
-    records, interrupted = execute(ScoreHere(table, card), todo, options, quiet=output is Format.JSON)
+    records, ended = execute(ScoreHere(table, card), todo, options, quiet=output is Format.JSON)
     coverage = _coverage(planned, store)
     summarise(planned, todo, records, store, output, verb="scored", more={"model": request.name, "coverage": coverage})
     if output is Format.TABLE and coverage < 1:
         print(f"they cover {coverage:.1%} of the test; the leaderboard marks the row incomplete beside complete ones")
-    return exit_code(records, interrupted)
+    return exit_code(records, ended)
 
 
 def _coverage(planned: Plan, store: Path) -> float:

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import faulthandler
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TextIO
 
 from stbench.errors import StoreError
+from stbench.execution.batch_size import ASKED, SECOND_ATTEMPT
+from stbench.execution.claims import Queue
+from stbench.execution.endings import bury, committed, death, log_to
+from stbench.execution.interruption import Interruption
+from stbench.execution.process_group import end_group, end_leftovers, end_with_parent, lead_group
+from stbench.execution.processes import limit_numba, limited, process_context, visible_gpus
+from stbench.execution.slots import VISIBLE, Slot, slots_of
 from stbench.execution.task import OnEnd, OnStart, RunOptions, Task, threads_of
 from stbench.store import Layout, RunRecord, RunWriter
-from stbench.store.record import Failure, Status
 
-PRELOAD = [
-    "torch",
-    "timm",
-    "lightning",
-    "scanpy",
-    "sklearn.linear_model",
-    "pyarrow.parquet",
-    "stbench.execution.worker",
-]
-"""Imported once by the fork server: a cell then starts in hundredths of a second instead of several seconds."""
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+GLANCE_SECONDS = 0.2
+"""How long the command waits for its workers before it looks at Ctrl-C, time limits, the store and other commands."""
 
 
 @dataclass
 class _Running:
     task: Task
+    slot: Slot
     process: BaseProcess
     started: float
 
 
 def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_end: OnEnd) -> None:
-    """Run tasks, `options.jobs` at a time; each ends as a committed run, however it ends.
+    """Run tasks, `options.jobs` at a time on each device; each ends as a committed run, however it ends.
+
+    Ctrl-C once lets the cells under way finish; twice, or SIGTERM, stops them and records them as interrupted. A cell
+    that ran out of memory is tried once more, in smaller batches, if its model sizes them by its context. A cell that
+    another command finishes meanwhile is not run again.
 
     Parameters
     ----------
@@ -54,204 +53,190 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
     Raises
     ------
     KeyboardInterrupt
-        After the cells under way were stopped and recorded as interrupted.
+        After Ctrl-C, if not everything was done.
+    StoreError
+        The store is gone or cannot be written: what was not started is not trained for nothing.
     """
-    threads = threads_of(options)
-    context = _context(threads)
-    waiting = iter(tasks)
-    running: list[_Running] = []
-    stopping = False
-    try:
-        while True:
-            while not stopping and len(running) < options.jobs and (task := next(waiting, None)) is not None:
-                running.append(_start(context, task, threads))
-                on_start(task)
-            if not running:
+    layout = Layout(options.store).create()
+    with Interruption() as interruption:
+        context = process_context(threads_of(options))
+        slots = slots_of(options.device, options.jobs, visible_gpus(context, options.device))
+        command = _Command(context, slots, Queue(tasks, layout, fresh=options.fresh), on_start, on_end)
+        try:
+            while command.goes_on(interruption.asked):
+                command.fill()
+                command.reap()
+        except BaseException:
+            command.stop("the command was interrupted")
+            raise
+    if command.problem:
+        raise StoreError(command.problem)
+    if interruption.asked and len(command.queue):
+        raise KeyboardInterrupt
+
+
+class _Command:
+    """Cells waiting, running and ended.
+
+    Attributes
+    ----------
+    problem
+        Why nothing more can be recorded in the store.
+    """
+
+    def __init__(
+        self, context: BaseContext, slots: Sequence[Slot], queue: Queue, on_start: OnStart, on_end: OnEnd
+    ) -> None:
+        self.context, self.queue, self.on_start, self.on_end = context, queue, on_start, on_end
+        self.free = list(slots)
+        self.running: list[_Running] = []
+        self.threads = max(1, (os.cpu_count() or 1) // max(1, min(len(slots), len(queue))))
+        self.problem = ""
+        self._closed = False
+        self._said: set[str] = set()
+
+    def goes_on(self, asked: int) -> bool:
+        """Whether there is anything left to do, given how often the user asked to stop."""
+        if asked >= 2:
+            raise KeyboardInterrupt
+        if asked:
+            self._closed = True
+            self._say_once(f"finishing {_cells(len(self.running))}; press Ctrl-C again to stop")
+        return bool(self.running or (len(self.queue) and not self._closed))
+
+    def fill(self) -> None:
+        """Start what has a place."""
+        while self.free and not self._closed and (taken := self.queue.next()):
+            task, done = taken
+            if done:
+                self.on_start(task)
+                self.on_end(task, done)
+                continue
+            if self.running and not self._fits_memory(task):
+                self.queue.put_back(task)
                 return
-            for cell, record in _ended(running, options):
-                running.remove(cell)
-                on_end(cell.task, record)
-                stopping |= options.fail_fast and record.status != "ok"
-    except BaseException:
-        for cell in running:
+            self._start(task, self.free.pop(0))
+            self.on_start(task)
+        if len(self.queue) and self.free and not self.running and not self._closed:
+            self._say_once("another command on this store is running the cells that are left; waiting for them")
+
+    def reap(self) -> None:
+        """Wait a moment, then record the cells that ended, those over time among them."""
+        self._refuse_lost_store()
+        if not self.running:
+            time.sleep(GLANCE_SECONDS if len(self.queue) and not self._closed else 0)
+            return
+        wait([cell.process.sentinel for cell in self.running], GLANCE_SECONDS)
+        for cell in list(self.running):
+            limit = cell.task.timeout_s
+            overdue = limit is not None and time.monotonic() - cell.started >= limit
+            alive = cell.process.is_alive()
+            if alive and not overdue:
+                continue
+            scales = (_staging(cell.task) / "work" / ASKED).exists()  # the record of a dead worker takes it away
+            if alive:
+                _stop(cell.process)
+                record = committed(cell.task) or bury(cell.task, "timeout", f"took longer than {limit:g} s")
+            else:
+                cell.process.join()
+                end_leftovers(cell.process.pid or 0)
+                record = committed(cell.task) or bury(cell.task, *death(cell.process.exitcode))
+            self._ended(cell, record, scales)
+
+    def stop(self, why: str) -> None:
+        """Stop what runs and record it."""
+        for cell in self.running:
             _stop(cell.process)
-            record = _committed(cell.task) or _bury(cell, "interrupted", "the command was interrupted")
-            on_end(cell.task, record)
-        raise
+            self.queue.release(cell.task)
+            if Layout(cell.task.options.store).exists():
+                self.on_end(cell.task, committed(cell.task) or bury(cell.task, "interrupted", why))
+        self.running = []
+
+    def _start(self, task: Task, slot: Slot) -> None:
+        threads = task.resources.threads or task.options.threads or self.threads
+        own = task.options.model_copy(update={"device": slot.device, "threads": threads})
+        task = task.model_copy(update={"options": own})
+        arguments = (task.model_dump_json(), slot.visible)
+        process = self.context.Process(target=_work, args=arguments, name=f"stbench {task.cell}")  # type: ignore[attr-defined]
+        with limited(threads):
+            process.start()
+        self.running.append(_Running(task, slot, process, time.monotonic()))
+
+    def _ended(self, cell: _Running, record: RunRecord, scales: bool) -> None:
+        self.running.remove(cell)
+        scales = scales or record.cost.batch_share is not None
+        if record.status == "oom" and scales and cell.task.options.batch_share == 1 and not self._closed:
+            from stbench.execution.worker import new_run_id
+
+            print(f"{cell.task.cell} ran out of memory; once more with smaller batches of prediction", file=sys.stderr)
+            options = cell.task.options.model_copy(update={"batch_share": SECOND_ATTEMPT})
+            task = cell.task.model_copy(update={"options": options, "run_id": new_run_id()})
+            self._start(task, cell.slot)
+            self.on_start(task)
+            return
+        self.free.append(cell.slot)
+        self.queue.release(cell.task)
+        self.on_end(cell.task, record)
+        self._closed |= cell.task.options.fail_fast and record.status != "ok"
+        if committed(cell.task) is None:
+            self._closed = True
+            self.problem = (
+                f"the store {cell.task.options.store} cannot be written; {_cells(len(self.queue))} not started: make "
+                "room or put it back, then give the same command again"
+            )
+
+    def _refuse_lost_store(self) -> None:
+        """Raise if the store's folder is gone: what runs could not be recorded."""
+        for cell in self.running[:1]:
+            layout = Layout(cell.task.options.store)
+            if not layout.exists():
+                raise StoreError(
+                    f"the store {layout.root} is gone, removed or unmounted; {_cells(len(self.running))} stopped, "
+                    f"{len(self.queue)} not started: put it back and give the same command again"
+                )
+
+    def _fits_memory(self, task: Task) -> bool:
+        import psutil
+
+        asked = [cell.task.resources.memory_gb or 0.0 for cell in self.running] + [task.resources.memory_gb or 0.0]
+        return sum(asked) <= float(psutil.virtual_memory().total) / 2**30
+
+    def _say_once(self, line: str) -> None:
+        if line.split()[0] not in self._said:
+            self._said.add(line.split()[0])
+            print(line, file=sys.stderr, flush=True)
 
 
-def _context(threads: int) -> BaseContext:
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(PRELOAD)
-        with _limited(threads):
-            _start_fork_server()
-    return context
-
-
-@contextmanager
-def _limited(threads: int) -> Iterator[None]:
-    """Let processes that start meanwhile have `threads` threads each.
-
-    It takes the environment, before anything is loaded: numba, which scanpy uses, resets what is set later. This
-    process's own numba would refuse to go on with another number, so the environment is put back.
-    """
-    added = [variable for variable in THREAD_VARIABLES if variable not in os.environ]
-    os.environ.update(dict.fromkeys(added, str(threads)))
-    try:
-        yield
-    finally:
-        for variable in added:
-            os.environ.pop(variable, None)
-
-
-def _start_fork_server() -> None:
-    """Start it deaf to Ctrl-C, which would otherwise reach it among its imports and print their traceback."""
-    from multiprocessing import forkserver
-
-    if threading.current_thread() is not threading.main_thread():
-        return  # no other thread may set signal handlers; the first cell starts the server
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _start(context: BaseContext, task: Task, threads: int) -> _Running:
-    process = context.Process(target=_work, args=(task.model_dump_json(),), name=f"stbench {task.cell}")  # type: ignore[attr-defined]
-    with _limited(threads):
-        process.start()
-    return _Running(task, process, time.monotonic())
-
-
-def _ended(running: Sequence[_Running], options: RunOptions) -> Iterator[tuple[_Running, RunRecord]]:
-    """Wait until something happens, then yield the cells that ended, those over time among them."""
-    limit = options.timeout_s
-    left = [limit - (time.monotonic() - cell.started) for cell in running] if limit is not None else []
-    wait([cell.process.sentinel for cell in running], max(0.0, min(left)) if left else None)
-    for cell in list(running):
-        overdue = limit is not None and time.monotonic() - cell.started >= limit
-        if cell.process.is_alive() and not overdue:
-            continue
-        if cell.process.is_alive():
-            _stop(cell.process)
-            record = _committed(cell.task) or _bury(cell, "timeout", f"took longer than {limit:g} s")
-        else:
-            cell.process.join()
-            record = _committed(cell.task) or _bury(cell, *_death(cell.process.exitcode))
-        yield cell, record
+def _cells(number: int) -> str:
+    return f"{number} cell{'s' * (number != 1)}"
 
 
 def _stop(process: BaseProcess) -> None:
-    process.kill()
+    end_group(process.pid or 0)
     process.join()
 
 
-def _death(exitcode: int | None) -> tuple[Status, str]:
-    if exitcode == -signal.SIGKILL:
-        return "oom", "the worker was killed (signal 9), most likely for want of memory; try -j 1"
-    if exitcode is not None and exitcode < 0:
-        return "failed", f"the worker crashed with signal {-exitcode} ({signal.Signals(-exitcode).name}); see log.txt"
-    return "failed", f"the worker ended with exit code {exitcode} before it committed; see log.txt"
+def _staging(task: Task) -> Path:
+    return Layout(task.options.store).staging / task.run_id
 
 
-def _committed(task: Task) -> RunRecord | None:
-    cell = task.cell
-    layout = Layout(task.options.store)
-    folder = layout.run_folder(cell.dataset, cell.protocol, cell.model, cell.key, task.run_id)
-    try:
-        return RunRecord.model_validate_json((folder / "run.json").read_bytes())
-    except OSError:
-        return None
-
-
-def _bury(cell: _Running, status: Status, message: str) -> RunRecord:
-    """Commit a run for a worker that could not do so itself."""
-    from stbench.execution.worker import now
-
-    task = cell.task
-    layout = Layout(task.options.store)
-    folder = layout.staging / task.run_id
-    record = RunRecord(
-        run_id=task.run_id,
-        cell_key=task.cell.key,
-        status=status,
-        cell=task.cell,
-        started=now(),
-        finished=now(),
-        failure=Failure(
-            stage=_read(folder / "work" / "stage") or "load",
-            kind=status,
-            message=message,
-            traceback=_tail(folder / "log.txt"),
-        ),
-        device=task.options.device,
-    )
-    try:
-        writer = RunWriter(layout, task.run_id)
-        writer.clear()
-        writer.commit(record)
-    except (OSError, StoreError) as error:
-        print(error, file=sys.stderr)
-    return record
-
-
-def _tail(path: Path, characters: int = 8000) -> str:
-    """The end of a log, without reading what may be gigabytes before it."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4 * characters))  # UTF-8: at most four bytes a character
-            return file.read().decode("utf-8", errors="replace")[-characters:]
-    except OSError:
-        return ""
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _work(text: str) -> None:
+def _work(text: str, visible: str | None) -> None:
     """Body of a worker process."""
-    task = Task.model_validate_json(text)
+    if visible is not None:
+        os.environ[VISIBLE] = visible
+    lead_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers and records them
-    _die_with_parent()
+    end_with_parent()
+    task = Task.model_validate_json(text)
     try:
-        _log_to(RunWriter(Layout(task.options.store).create(), task.run_id).folder / "log.txt")
+        log_to(RunWriter(Layout(task.options.store), task.run_id).folder / "log.txt")
+        faulthandler.enable()  # where a crash happened stands in the log
         from stbench.execution.worker import prepare_process, run_cell
 
+        limit_numba(threads_of(task.options))
         prepare_process(task.options)
         run_cell(task.cell, task.options, task.run_id, shares_fit=task.shares_fit)
     except (OSError, StoreError) as error:
         with suppress(OSError):  # the log may be what cannot be written
             print(error, file=sys.stderr)
         sys.exit(1)
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _log_to(path: Path) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    os.close(handle)
-    sys.stdout, sys.stderr = _stream(1), _stream(2)
-
-
-def _stream(descriptor: int) -> TextIO:
-    """Text in UTF-8: what a plugin prints is no reason to fail."""
-    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -10,10 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
+from stbench.execution.batch_size import BatchSize
 from stbench.execution.blocks import predict
 from stbench.execution.predicted import Predicted, checked_points, gather
 from stbench.execution.prepare import ROLES, Role
 from stbench.execution.shared_fits import fit_or_take
+from stbench.execution.step import StepFile
 from stbench.execution.task import RunOptions
 from stbench.matrix import Cell
 from stbench.models import Context, Model, Points, Savable
@@ -83,10 +85,13 @@ class TrainedHere:
         self.shares_fit = shares_fit
         self.n_parameters: int | None = None
         self.reused_seconds = 0.0
+        self.batch = BatchSize(options.batch_share, work)
 
     @property
     def device(self) -> str:
         """The device asked for, or the machine's best."""
+        if self.options.device == "cuda":
+            return "cuda:0"
         if self.options.device != "auto":
             return self.options.device
         import torch
@@ -98,6 +103,8 @@ class TrainedHere:
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Make the model and train it."""
         self.n_genes = int(train[0].adata.n_vars)
+        if self.options.batch_share < 1:
+            say(f"second attempt after running out of memory: batches × {self.options.batch_share:g}")
         self.model: Model = self._build(discover().get("model", f"{self.cell.model_distribution}:{self.cell.model}"))  # type: ignore[type-arg]
         if self.shares_fit:
             self.reused_seconds = fit_or_take(self.model, self.cell, self.options.cache_dir, (train, validation))
@@ -123,11 +130,17 @@ class TrainedHere:
         return points and checked_points(points, slide, self.n_genes)
 
     def cost(self, measured: Cost) -> Cost:
-        """Add the number of parameters, and the training time spent earlier on what was taken from the cache."""
+        """Add parameters, the training time spent earlier on what was taken from the cache, and what was shared."""
         seconds = dict(measured.seconds)
         if "fit" in seconds:
             seconds["fit"] += self.reused_seconds
-        return measured.model_copy(update={"n_parameters": self.n_parameters, "seconds": seconds})
+        known = {
+            "n_parameters": self.n_parameters,
+            "seconds": seconds,
+            "gpu_shared": self.options.jobs > 1 and self.device != "cpu",
+            "batch_share": self.batch.used,
+        }
+        return measured.model_copy(update=known)
 
     def save(self, folder: Path) -> None:
         """Let the model save itself, or say that it cannot."""
@@ -141,7 +154,7 @@ class TrainedHere:
         spec, seed = registered.spec, self.cell.seed or 0
         seed_everything(seed)
         work = self.work / "model"
-        work.mkdir(parents=True)
+        work.mkdir()  # no parents: a store that is gone stays gone
         context = Context(
             seed=seed,
             device=self.device,
@@ -149,6 +162,8 @@ class TrainedHere:
             cache_dir=self.options.cache_dir,
             precision=self.cell.precision,  # type: ignore[arg-type]
             report=say,
+            progress=StepFile(self.work),
+            batch=self.batch,
         )
         params = spec.load_params().model_validate(self.cell.params)
         model: Model = spec.load()(params, context)  # type: ignore[type-arg]

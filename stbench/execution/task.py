@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from stbench.matrix import Cell
+from stbench.matrix import Cell, Resources
 from stbench.store import RunRecord
 
 
 class RunOptions(BaseModel):
-    """Options shared by all cells of a command."""
+    """Options of a command. What an executor decides for one cell (its device, threads, batches) it sets in a copy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,12 +23,18 @@ class RunOptions(BaseModel):
     definitions_dir: Path | None = None
     """Folder of imported datasets' definitions; None: the worker's own environment says."""
     device: str = "auto"
+    """``cuda`` is every GPU that is visible, ``auto`` these if there are any."""
     jobs: int = 1
+    """Cells at a time on each device."""
     threads: int | None = None
     """CPU threads of one worker; None: the cores shared among the jobs."""
     keep: frozenset[str] = frozenset()
     timeout_s: float | None = None
     fail_fast: bool = False
+    fresh: bool = False
+    """Run cells that are finished, too."""
+    batch_share: float = 1.0
+    """Share of their usual batches that models predict and embed at a time: smaller after a cell ran out of memory."""
 
 
 def threads_of(options: RunOptions) -> int:
@@ -46,6 +52,13 @@ class Task(BaseModel):
     run_id: str
     shares_fit: bool = False
     """Another cell of the command needs the same fitted model."""
+    resources: Resources = Resources()
+    """What the cell needs, where a suite says so."""
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Time limit in seconds: the cell's own, else the command's."""
+        return self.resources.timeout_s or self.options.timeout_s
 
 
 OnStart = Callable[[Task], None]

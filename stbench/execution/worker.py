@@ -93,6 +93,7 @@ def run_cell(
     except Exception as error:  # a plugin may raise anything: it costs this cell only
         record.status = _status(error)
         text = traceback.format_exc()
+        traceback.clear_frames(error.__traceback__)  # where memory is short, recording that needs what the model held
         record.failure = Failure(stage=run.stage, kind=type(error).__name__, message=str(error), traceback=text)
         writer.clear()
         with suppress(OSError):  # the log, on a full disk

@@ -11,7 +11,8 @@ from stbench.errors import UsageError
 from stbench.matrix.cell import Cell
 from stbench.matrix.fold_task import FoldTask
 from stbench.matrix.params import Resolved, resolve
-from stbench.matrix.request import ModelRequest, Request
+from stbench.matrix.request import ModelRequest, Request, Squares
+from stbench.matrix.resources import Resources
 from stbench.matrix.source import source_digest
 from stbench.matrix.tasks import Skipped, Tasks, expand, plan_tasks
 from stbench.registry import ModelSpec, Registered, Registry
@@ -19,12 +20,13 @@ from stbench.registry import ModelSpec, Registered, Registry
 
 @dataclass
 class Plan:
-    """Cells to run, what was left out, and (dataset, model, parameters) of each variant."""
+    """Cells to run, what was left out, (dataset, model, parameters) of each variant, what cells need by their key."""
 
     cells: list[Cell] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     parameters: list[tuple[str, str, Resolved]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    resources: dict[str, Resources] = field(default_factory=dict)
 
 
 def plan(requests: Sequence[Request], registry: Registry, context: DatasetContext) -> Plan:
@@ -98,7 +100,9 @@ def _cells(
             result.parameters.append(variant)
         for seed in seeds:
             for task in folds:
-                yield Cell.of(
+                if not request.wants(Squares(spec.name, dataset, task.protocol, task.fold.id, seed)):
+                    continue
+                cell = Cell.of(
                     task,
                     model=spec.name,
                     model_distribution=registered.distribution,
@@ -113,6 +117,9 @@ def _cells(
                     preset=resolved.preset,
                     control=spec.control,
                 )
+                if model.resources:
+                    result.resources[cell.key] = model.resources
+                yield cell
 
 
 def _resolved(spec: ModelSpec, model: ModelRequest, dataset: str, request: Request) -> Iterator[Resolved]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stbench.errors import UsageError
+from stbench.matrix.resources import Resources
 
 ALL = "all"
 
@@ -19,7 +20,7 @@ class ModelRequest:
 
     Attributes
     ----------
-    preset, settings
+    preset, settings, resources
         What a suite file says of it; the command's own presets and settings go before them.
     """
 
@@ -27,6 +28,7 @@ class ModelRequest:
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    resources: Resources | None = None
 
     @classmethod
     def parse(cls, text: str) -> ModelRequest:
@@ -43,6 +45,21 @@ class ModelRequest:
 
 
 @dataclass(frozen=True)
+class Squares:
+    """Squares of the matrix, by what they have in common; what is None may be anything."""
+
+    model: str | None = None
+    dataset: str | None = None
+    protocol: str | None = None
+    fold: str | None = None
+    seed: int | None = None
+
+    def has(self, square: Squares) -> bool:
+        """Whether one square is among these."""
+        return all(value is None or value == getattr(square, name) for name, value in vars(self).items())
+
+
+@dataclass(frozen=True)
 class Request:
     """A run command.
 
@@ -56,6 +73,8 @@ class Request:
         Parameters by model name; the key ``""`` is for the only model there is.
     presets
         Preset by model name; the key ``""`` is for every model that has it.
+    include, exclude
+        Squares of the matrix to run, all if there are none, and squares to leave out.
     """
 
     models: tuple[ModelRequest, ...]
@@ -66,6 +85,13 @@ class Request:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     presets: dict[str, str] = field(default_factory=dict)
     precision: str = "float32"
+    include: tuple[Squares, ...] = ()
+    exclude: tuple[Squares, ...] = ()
+
+    def wants(self, square: Squares) -> bool:
+        """Whether one square of the matrix is to run."""
+        included = not self.include or any(some.has(square) for some in self.include)
+        return included and not any(some.has(square) for some in self.exclude)
 
 
 def parse_value(text: str) -> Any:

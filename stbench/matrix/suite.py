@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stbench.errors import UsageError
-from stbench.matrix.request import ALL, ModelRequest, Request
+from stbench.matrix.request import ALL, ModelRequest, Request, Squares
+from stbench.matrix.resources import Resources
 
 
 class _Strict(BaseModel):
@@ -23,11 +25,26 @@ class SuiteModel(_Strict):
     name: str = Field(description="model, or NAME[param=1,2] to sweep a parameter")
     preset: str | None = Field(None, description="named parameters of the model")
     set: dict[str, Any] = Field({}, description="parameters by name; they go before the preset's")
+    resources: Resources | None = Field(None, description="what a cell of it needs: hints for the executor")
 
     def request(self) -> ModelRequest:
         """What it asks of the planner."""
         named = ModelRequest.parse(self.name)
-        return ModelRequest(named.name, named.sweep, self.preset, dict(self.set))
+        return ModelRequest(named.name, named.sweep, self.preset, dict(self.set), self.resources)
+
+
+class SuiteSquares(_Strict):
+    """Squares of the matrix by what they have in common; what is not said may be anything."""
+
+    model: str | None = Field(None, description="model, by name")
+    dataset: str | None = Field(None, description="data set")
+    protocol: str | None = Field(None, description="protocol")
+    fold: str | None = Field(None, description="fold id")
+    seed: int | None = Field(None, description="seed")
+
+    def squares(self) -> Squares:
+        """The same as the planner takes it."""
+        return Squares(self.model, self.dataset, self.protocol, self.fold, self.seed)
 
 
 class SuiteRun(_Strict):
@@ -39,6 +56,21 @@ class SuiteRun(_Strict):
     folds: str | None = Field(None, description="fold ids, or indexes into the complete list: 0,2-4")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds")
     precision: str = Field("float32", pattern="^(float32|bf16-mixed|16-mixed)$", description="precision of training")
+    include: tuple[SuiteSquares, ...] = Field((), description="squares of the matrix to run; none: all")
+    exclude: tuple[SuiteSquares, ...] = Field((), description="squares of the matrix to leave out")
+
+    @model_validator(mode="after")
+    def _no_strangers(self) -> SuiteRun:
+        models = [model.name for model in self.model_requests()]
+        for squares in (*self.include, *self.exclude):
+            for kind, name, known in (
+                ("model", squares.model, models),
+                ("dataset", squares.dataset, self.datasets),
+                ("protocol", squares.protocol, self.protocols or (ALL,)),
+            ):
+                if name and name not in known and ALL not in known:
+                    raise ValueError(f"include or exclude names {kind} {name}, but the run has {', '.join(known)}")
+        return self
 
     def model_requests(self) -> tuple[ModelRequest, ...]:
         """Its models as the planner takes them."""
@@ -51,6 +83,12 @@ class Suite(_Strict):
     title: str = Field(min_length=1, description="what it re-creates")
     about: str = Field("", description="what a reader should know: where numbers differ and why, what is missing")
     runs: tuple[SuiteRun, ...] = Field(min_length=1, description="matrices, in the order they run")
+
+
+def suite_schema() -> dict[str, Any]:
+    """JSON schema of suite files, for editors; ``benchmarks/suites/suite.schema.json`` is this."""
+    schema = Suite.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
 def read_suite(path: Path) -> Suite:
@@ -70,9 +108,9 @@ def read_suite(path: Path) -> Suite:
     try:
         return Suite.model_validate(stated)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"suite {path}: {place}: {first['msg']}") from error
+        nearest = max(error.errors(), key=lambda found: len(found["loc"]))  # a model may be a name or an entry
+        place = ".".join(str(part) for part in nearest["loc"])
+        raise UsageError(f"suite {path}: {place}: {nearest['msg']}") from error
 
 
 def suite_requests(suite: Suite, asked: Request) -> list[Request]:
@@ -105,6 +143,8 @@ def suite_requests(suite: Suite, asked: Request) -> list[Request]:
             settings=asked.settings,
             presets=asked.presets,
             precision=asked.precision or run.precision,
+            include=tuple(squares.squares() for squares in run.include),
+            exclude=tuple(squares.squares() for squares in run.exclude),
         )
         for run in suite.runs
     ]
@@ -128,3 +168,7 @@ def _refuse_strangers(option: str, asked: Sequence[str], known: Sequence[str]) -
         if name not in known and name != ALL:
             have = ", ".join(dict.fromkeys(known)) or "none by name"
             raise UsageError(f"{option} {name}: with --suite it chooses among the suite's, which has {have}")
+
+
+if __name__ == "__main__":
+    print(json.dumps(suite_schema(), indent=2))

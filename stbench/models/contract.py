@@ -29,6 +29,15 @@ def silent(message: str) -> None:
     """Say nothing."""
 
 
+def uncounted(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def as_usual(batch_size: int) -> int:
+    """Leave a batch as large as it is."""
+    return batch_size
+
+
 @dataclass(frozen=True)
 class Context:
     """What a model is told about its run; there are no globals.
@@ -47,6 +56,13 @@ class Context:
         The shared, content-addressed cache.
     report
         Call with one line of progress.
+    progress
+        Call with what is counted, how many are done and of how many: ``progress("epoch", 3, 200)``. The command's
+        display shows it; calling it often costs nothing.
+    batch
+        Size of a batch in prediction or embedding, given its usual size: smaller when the cell ran out of memory before
+        and is tried once more, which happens only to models that ask. Never ask for training: its batches make the
+        numbers.
     """
 
     seed: int
@@ -55,6 +71,8 @@ class Context:
     cache_dir: Path
     precision: Precision = "float32"
     report: Callable[[str], None] = silent
+    progress: Callable[[str, int, int], None] = uncounted
+    batch: Callable[[int], int] = as_usual
 
 
 PREDICT_STAGE: dict[str, JsonValue] = {"stage": "predict"}

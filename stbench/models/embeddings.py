@@ -42,10 +42,12 @@ class Embedder:
             self.context.report(f"embedding {slide.info.id} with {self.encoder.identity}")
             patches = source.patches(pixels=self.pixels, side_px=side_px)
             module = self.encoder.module.to(self.context.device)
-            for start in range(0, len(out), BATCH):
-                batch = torch.from_numpy(np.array(patches[start : start + BATCH])).to(self.context.device)
+            size = self.context.batch(BATCH)
+            for start in range(0, len(out), size):
+                batch = torch.from_numpy(np.array(patches[start : start + size])).to(self.context.device)
                 with torch.inference_mode():
-                    out[start : start + BATCH] = self.encoder(batch).float().cpu().numpy()
+                    out[start : start + size] = self.encoder(batch).float().cpu().numpy()
+                self.context.progress("patch", min(start + size, len(out)), len(out))
             module.cpu()
 
         what = ("embeddings", self.encoder.identity, self.pixels, side_px)

@@ -84,7 +84,7 @@ class LightningModel(NetworkModel[P]):
         network = self.network.to(device).eval()
         patches = slide.patches(pixels=self.params.pixels, microns=self.params.field_um)
         with seeded(self.context), torch.inference_mode(), predict_precision(self.context):
-            batches = image_batches(patches, self.params.batch_size, device)
+            batches = image_batches(patches, self.context.batch(self.params.batch_size), device)
             return np.concatenate([network(images).float().cpu().numpy() for images in batches])
 
     def _batches(

@@ -135,6 +135,7 @@ class _KeepBest(Callback):
         self.weights: dict[str, Any] | None = None
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self.context.progress("epoch", trainer.current_epoch + 1, int(trainer.max_epochs or 0))
         if self.monitor is None:
             self.epoch = trainer.current_epoch
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -76,7 +77,11 @@ class Fold:
     test: tuple[Part, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as they enter the cell key."""
+        """Plain values, as they enter the cell key; not to be changed: all cells of a fold share them."""
+        return self._plain
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod

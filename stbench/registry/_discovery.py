@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
@@ -137,30 +137,26 @@ def discover() -> Registry:
 
 
 def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
-    """Entry points of the group, each distribution counted once, as ``sys.path`` orders them."""
-    seen: set[str] = set()
-    found = []
-    for distribution in distributions():
-        name = distribution.metadata["Name"] if distribution.metadata else None
-        if not name or name.lower() in seen:
-            continue
-        seen.add(name.lower())
-        found += [(e, distribution) for e in distribution.entry_points if e.group == GROUP]
-    return found
+    """Entry points of the group, each distribution counted once, as ``sys.path`` orders them.
+
+    The metadata of distributions that have none are not parsed: of hundreds that took half a second.
+    """
+    found = [(entry, entry.dist) for entry in entry_points(group=GROUP)]
+    return [(entry, dist) for entry, dist in found if dist and dist.metadata and dist.metadata["Name"]]
 
 
-def load_plugins(entry_points: Iterable[tuple[EntryPoint, Distribution]]) -> Registry:
+def load_plugins(named: Iterable[tuple[EntryPoint, Distribution]]) -> Registry:
     """Load each entry point in isolation.
 
     Parameters
     ----------
-    entry_points
+    named
         Pairs of an entry point and its distribution.
     """
     registry = Registry()
     manager = pluggy.PluginManager(_hookspecs.PROJECT)
     manager.add_hookspecs(_hookspecs)
-    for entry_point, distribution in entry_points:
+    for entry_point, distribution in named:
         origin = (distribution.metadata["Name"], distribution.version)
         name = f"{origin[0]}:{entry_point.name}"
         try:

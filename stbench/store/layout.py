@@ -68,6 +68,10 @@ class Layout:
         """Final folder of one slide target."""
         return self.truth / truth_key
 
+    def exists(self) -> bool:
+        """Whether the store is there: its folder may be removed or unmounted while a command runs."""
+        return (self.root / MARKER).exists()
+
     def create(self) -> Layout:
         """Make the folders if they are not there and check the format.
 

@@ -84,7 +84,11 @@ class Store:
         """Keys of the cells that are done."""
         import pyarrow.compute as pc
 
-        return set(self.runs.filter(pc.equal(self.runs["status"], "ok"))["cell_key"].to_pylist())
+        read = {record.cell_key for record in self._unindexed.values() if record.status == "ok"}
+        if not self._folders[0]:
+            return read
+        indexed = self._index.runs()
+        return read | set(indexed.filter(pc.equal(indexed["status"], "ok"))["cell_key"].to_pylist())
 
     @cached_property
     def _folders(self) -> tuple[list[Path], dict[Path, Seen]]:

@@ -47,6 +47,11 @@ class Cost(BaseModel):
     """Peak resident host memory of the process."""
     peak_gpu_memory_mb: float | None = None
     """Peak memory allocated by torch on the GPU."""
+    gpu_shared: bool = False
+    """Other cells ran on the same GPU: its times are not those of the model, and the view `runs` leaves them out."""
+    batch_share: float | None = None
+    """Share of its usual batches that the model predicted and embedded at a time; below 1 in a second attempt after the
+    first ran out of memory, null if the model does not size them by its context."""
     n_parameters: int | None = None
     """Trainable parameters of the model."""
 

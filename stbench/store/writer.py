@@ -44,7 +44,7 @@ class RunWriter:
         self.run_id = run_id
         self.folder = layout.staging / run_id
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)  # a store that is gone must not come back below an empty mount point
         except OSError as error:
             raise StoreError(f"run {run_id} cannot be written to {layout.root} ({error})") from error
 
@@ -238,7 +238,7 @@ def commit_truth(layout: Layout, truth_key: str, write: Callable[[Path], None]) 
         return
     partial = layout.staging / f"truth-{truth_key}-{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        partial.mkdir(parents=True)
+        partial.mkdir()
         write(partial)
         for path in partial.iterdir():
             _sync(path)

@@ -51,12 +51,12 @@ class Stbench:
             check=False,
         )
 
-    def start(self, *arguments: str, store: Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, store: Path, **env: str) -> subprocess.Popen[str]:
         """Start without waiting, as the leader of a session and a process group."""
         return subprocess.Popen(
             self.command(arguments, store),
             cwd=self.folder,
-            env=self.env,
+            env=self.env | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

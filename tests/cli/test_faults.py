@@ -30,7 +30,7 @@ import importlib, os, sys
 from pathlib import Path
 from stbench.datasets import DatasetContext
 from stbench.execution import RunOptions, run_cell
-from stbench.execution.local import PRELOAD
+from stbench.execution.processes import PRELOAD
 from stbench.matrix import ModelRequest, Request, plan
 from stbench.registry import discover
 
@@ -245,13 +245,17 @@ def test_what_found_room_is_whole(filling: Run, after_filling: dict[str, Any]) -
     assert set(after_filling["scored"].values()) <= {1}
 
 
-def test_a_failure_that_cannot_be_recorded_is_a_sentence(full: Run, after_filling: dict[str, Any]) -> None:
-    missing = 9 - after_filling["found"].finished
+def test_a_failure_that_cannot_be_recorded_stops_the_command(full: Run, after_filling: dict[str, Any]) -> None:
+    done_before = after_filling["found"].finished
     unrecorded = [line for line in full.stderr.splitlines() if "cannot be" in line and "No space left" in line]
 
     assert full.returncode == 3
-    assert f"0 cells ran, {9 - missing} were done before, {missing} failed" in full.stdout
-    assert len(unrecorded) >= missing
+    failed = next(n for n in (1, 2) if f"{n} failed" in full.stdout)  # those that ran at the time
+    not_started = 9 - done_before - failed
+    assert f"0 cells ran, {done_before} were done before, {failed} failed, {not_started} not started" in full.stdout
+    assert len(unrecorded) >= failed
+    assert "cannot be written; " in full.stderr.splitlines()[-1]
+    assert "make room or put it back" in full.stderr.splitlines()[-1]
     assert "Traceback" not in full.stderr + full.stdout
 
 

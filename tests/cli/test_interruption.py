@@ -1,4 +1,4 @@
-"""Runs that are stopped from outside: Ctrl-C, then a killed parent, then the same command to the end."""
+"""Runs that are stopped from outside: Ctrl-C once, twice, a killed parent, then the same command to the end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def session_of(leader: int) -> list[psutil.Process]:
+def marked(mark: Path) -> list[psutil.Process]:
+    """Processes of the command on a store, workers and what they started among them: they inherit its environment."""
     found = []
     for process in psutil.process_iter():
         try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("MARK") == str(mark) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except (psutil.Error, ProcessLookupError):
+        except psutil.Error:
             continue
     return found
 
@@ -59,54 +61,86 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("interruption") / "store"
 
 
-@pytest.fixture(scope="module")
-def interrupted(stbench: Any, store: Path) -> tuple[int, str, str]:
-    """Ctrl-C while the third cell fits: exit code, what was said, statuses."""
-    process: subprocess.Popen[str] = stbench.start(*RUN, store=store)
-    wait_for(lambda: len(finished(store)) == 2 and fitting(store))
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    wait_for(lambda: not session_of(process.pid), 5)
-    return process.returncode, out, err
+def start(stbench: Any, store: Path, *arguments: str) -> subprocess.Popen[str]:
+    process: subprocess.Popen[str] = stbench.start(*arguments, store=store, MARK=str(store))
+    return process
 
 
-@pytest.fixture(scope="module")
-def statuses_after_interruption(store: Path, interrupted: tuple[int, str, str]) -> Counter[str]:
+def statuses(store: Path) -> Counter[str]:
     return Counter(record.status for record in Store(store).records.values())
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """How a command ended that was told to stop, and what the store held then."""
+
+    exit_code: int
+    out: str
+    err: str
+    statuses: Counter[str]
+
+    @classmethod
+    def of(cls, process: subprocess.Popen[str], store: Path) -> Stopped:
+        out, err = process.communicate(timeout=30)
+        wait_for(lambda: not marked(store), 5)
+        return cls(process.returncode, out, err, statuses(store))
+
+
 @pytest.fixture(scope="module")
-def left_by_the_killed(stbench: Any, store: Path, statuses_after_interruption: Counter[str]) -> list[psutil.Process]:
+def once(stbench: Any, store: Path) -> Stopped:
+    """Ctrl-C while the second cell fits."""
+    process = start(stbench, store, *RUN)
+    wait_for(lambda: len(finished(store)) == 1 and fitting(store))
+    os.killpg(process.pid, signal.SIGINT)
+    return Stopped.of(process, store)
+
+
+@pytest.fixture(scope="module")
+def twice(stbench: Any, store: Path, once: Stopped) -> Stopped:
+    """Ctrl-C, and again, while the third cell fits."""
+    process = start(stbench, store, *RUN, "--set", "seconds=30")
+    wait_for(lambda: fitting(store))
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    return Stopped.of(process, store)
+
+
+@pytest.fixture(scope="module")
+def left_by_the_killed(stbench: Any, store: Path, twice: Stopped) -> list[psutil.Process]:
     """Processes that outlive their parent, killed after it had finished one more cell, by a few seconds."""
     before = len(finished(store))
-    process: subprocess.Popen[str] = stbench.start(*RUN, store=store)
+    process = start(stbench, store, *RUN)
     wait_for(lambda: len(finished(store)) == before + 1 and fitting(store))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     stop = time.monotonic() + 5
-    while (left := session_of(process.pid)) and time.monotonic() < stop:
+    while (left := marked(store)) and time.monotonic() < stop:
         time.sleep(0.05)
     return left
 
 
 @pytest.fixture(scope="module")
 def resumed(stbench: Any, store: Path, left_by_the_killed: list[psutil.Process]) -> tuple[int, str]:
-    ok_before = Counter(record.status for record in Store(store).records.values())["ok"]
+    ok_before = statuses(store)["ok"]
     done: subprocess.CompletedProcess[str] = stbench(*RUN, store=store)
     assert done.returncode == 0, done.stderr
     return ok_before, done.stdout
 
 
-def test_ctrl_c_keeps_what_is_finished_and_records_what_was_running(
-    interrupted: tuple[int, str, str], statuses_after_interruption: Counter[str]
-) -> None:
-    exit_code, out, err = interrupted
+def test_ctrl_c_lets_the_running_cell_finish(once: Stopped) -> None:
+    assert once.exit_code == 130
+    assert once.statuses == {"ok": 2}
+    assert "4 not started" in once.out
+    assert "finishing 1 cell; press Ctrl-C again to stop" in once.err
+    assert "the same command goes on from here" in once.err
+    assert "Traceback" not in once.err
 
-    assert exit_code == 130
-    assert statuses_after_interruption == {"ok": 2, "interrupted": 1}
-    assert "3 not started" in out
-    assert "the same command goes on from here" in err
-    assert "Traceback" not in err
+
+def test_a_second_ctrl_c_stops_and_records_it(twice: Stopped) -> None:
+    assert twice.exit_code == 130
+    assert twice.statuses == {"ok": 2, "interrupted": 1}
+    assert "Traceback" not in twice.err
 
 
 def test_workers_die_with_their_parent(left_by_the_killed: list[psutil.Process]) -> None:
@@ -136,12 +170,31 @@ def test_every_cell_is_counted_once(store: Path, resumed: tuple[int, str]) -> No
 
 def test_ctrl_c_before_the_first_cell_is_an_interruption_too(stbench: Any, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    process: subprocess.Popen[str] = stbench.start(*RUN, store=store)
+    process = start(stbench, store, *RUN)
     wait_for((store / ".staging").exists)
     time.sleep(0.5)  # the fork server is importing torch
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    stopped = Stopped.of(process, store)
 
-    assert process.returncode == 130
-    assert "Traceback" not in err
-    wait_for(lambda: not session_of(process.pid), 10)
+    assert stopped.exit_code == 130
+    assert "Traceback" not in stopped.err
+
+
+def test_ctrl_c_in_the_last_cell_changes_nothing(stbench: Any, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    process = start(stbench, store, *RUN[:-4], "--folds", "P3")
+    wait_for(lambda: fitting(store))
+    os.killpg(process.pid, signal.SIGINT)
+    stopped = Stopped.of(process, store)
+
+    assert (stopped.exit_code, stopped.statuses) == (0, {"ok": 1})
+
+
+def test_sigterm_stops_at_once(stbench: Any, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    process = start(stbench, store, *RUN, "--set", "seconds=60")
+    wait_for(lambda: fitting(store))
+    process.terminate()
+    stopped = Stopped.of(process, store)
+
+    assert (stopped.exit_code, stopped.statuses) == (130, {"interrupted": 1})

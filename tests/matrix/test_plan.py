@@ -11,7 +11,8 @@ from pydantic import Field, FilePath
 
 from stbench.datasets import DataFile, Dataset, DatasetContext
 from stbench.errors import DataError, NotApplicable, PluginError, UsageError
-from stbench.matrix import ModelRequest, Plan, Request, plan
+from stbench.matrix import ModelRequest, Plan, Request, Resources, plan
+from stbench.matrix.request import Squares
 from stbench.models import Params
 from stbench.protocols.folds import Fold, leave_one_out
 from stbench.protocols.v1 import STBENCH_BLOCKS_V1, STBENCH_SECTION_V1, STBENCH_V1
@@ -131,6 +132,24 @@ def test_a_cell_for_each_fold_that_can_run(planned: Planner) -> None:
     assert cell.overlaps == ()
     assert [p.slide for p in cell.fold.test] == ["A1"]
     assert len({c.key for c in found.cells}) == 4
+
+
+def test_only_the_wanted_squares_of_the_matrix(planned: Planner) -> None:
+    def squares(**fields: object) -> list[tuple[str, int | None]]:
+        return [(c.fold.id, c.seed) for c in planned("learner", seeds=(0, 1), **fields).cells]
+
+    assert squares(exclude=(Squares(fold="A"), Squares(seed=1))) == [("B", 0), ("C", 0), ("E", 0)]
+    assert squares(include=(Squares(fold="A"), Squares(fold="B", seed=1))) == [("A", 0), ("A", 1), ("B", 1)]
+
+
+def test_what_a_model_needs_goes_with_its_cells_and_not_into_their_keys(registry: Registry, tmp_path: Path) -> None:
+    needs = Resources(threads=2)
+    models = (ModelRequest("learner", resources=needs), ModelRequest("fixed"))
+    found = plan([Request(models, ("five",))], registry, DatasetContext(tmp_path))
+
+    assert found.resources == {cell.key: needs for cell in found.cells if cell.model == "learner"}
+    without = plan([Request((ModelRequest("learner"),), ("five",))], registry, DatasetContext(tmp_path))
+    assert {cell.key for cell in without.cells} == set(found.resources)
 
 
 def test_slides_and_folds_without_image_are_told(planned: Planner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,14 @@ import pytest
 from stbench.errors import UsageError
 from stbench.matrix import ModelRequest, Request
 from stbench.matrix.params import resolve
-from stbench.matrix.suite import Suite, read_suite, suite_requests
+from stbench.matrix.request import Squares
+from stbench.matrix.resources import Resources
+from stbench.matrix.suite import Suite, read_suite, suite_requests, suite_schema
 from stbench.registry import discover
 
-SUITES = sorted((Path(__file__).parents[2] / "benchmarks/suites").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "benchmarks/suites"
+SUITES = sorted(FOLDER.glob("*.yaml"))
+SCHEMA = FOLDER / "suite.schema.json"
 
 TEXT = """
 title: Two tables
@@ -76,6 +81,37 @@ def test_names_that_the_suite_does_not_have(suite: Suite, narrowed: Request, mes
         suite_requests(suite, narrowed)
 
 
+def one_run(tmp_path: Path, more: str) -> Request:
+    path = tmp_path / "one.yaml"
+    path.write_text(f"title: t\nruns: [{{datasets: [a, b], models: [x, 'y[p=1,2]'], {more}}}]")
+    (request,) = suite_requests(read_suite(path), asked())
+    return request
+
+
+def test_squares_of_the_matrix_are_left_out_or_the_only_ones(tmp_path: Path) -> None:
+    here, there = Squares("x", "a", "p", "F1", 0), Squares("y", "b", "p", "F2", 1)
+
+    without = one_run(tmp_path, "exclude: [{model: x, dataset: a}, {fold: F3}]")
+    assert (without.wants(here), without.wants(there)) == (False, True)
+    only = one_run(tmp_path, "include: [{model: x}, {seed: 7}]")
+    assert (only.wants(here), only.wants(there)) == (True, False)
+    both = one_run(tmp_path, "include: [{dataset: a}], exclude: [{fold: F1}]")
+    assert not both.wants(here)
+    everything = one_run(tmp_path, "seeds: [0]")
+    assert everything.wants(here)
+    assert everything.wants(there)
+
+
+def test_models_say_what_they_need(tmp_path: Path) -> None:
+    path = tmp_path / "needs.yaml"
+    path.write_text(
+        "title: t\nruns: [{datasets: [d], models: [{name: x, resources: {threads: 2, gpus: 0.5, timeout_s: 60}}, y]}]"
+    )
+    (request,) = suite_requests(read_suite(path), asked())
+
+    assert [m.resources for m in request.models] == [Resources(threads=2, gpus=0.5, timeout_s=60), None]
+
+
 def test_a_choice_that_leaves_nothing(tmp_path: Path) -> None:
     apart = tmp_path / "apart.yaml"
     apart.write_text("title: t\nruns: [{datasets: [a], models: [x]}, {datasets: [b], models: [y]}]")
@@ -93,6 +129,8 @@ def test_a_choice_that_leaves_nothing(tmp_path: Path) -> None:
         ("title: t\nruns: []", "runs: .*at least 1"),
         ("title: t\nruns: [{datasets: [d], models: [m], seed: 1}]", "runs.0.seed: Extra inputs"),
         ("title: t\nruns: [{datasets: [d], models: [m], precision: half}]", "runs.0.precision"),
+        ("title: t\nruns: [{datasets: [d], models: [m], exclude: [{model: n}]}]", "names model n, but the run has m"),
+        ("title: t\nruns: [{datasets: [d], models: [{name: m, resources: {threads: 0}}]}]", "resources.threads"),
     ],
 )
 def test_files_that_are_not_suites(tmp_path: Path, text: str, message: str) -> None:
@@ -118,3 +156,16 @@ def test_suites_that_come_with_stbench_name_what_there_is(path: Path) -> None:
                 spec = registry.get("model", model.name).spec
                 assert list(resolve(spec, model, dataset, None, {}))
     assert SUITES
+
+
+def test_the_schema_that_editors_read_is_the_one_that_is_checked() -> None:
+    assert json.loads(SCHEMA.read_text()) == suite_schema(), (
+        "write it anew: python -m stbench.matrix.suite > benchmarks/suites/suite.schema.json"
+    )
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_suites_that_come_with_stbench_name_their_schema(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+
+    assert first == f"# yaml-language-server: $schema={SCHEMA.name}"

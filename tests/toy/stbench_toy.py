@@ -23,12 +23,21 @@ MODELS = {
     "toy-dies": "Dies",
     "toy-scaled": "Scaled",
     "toy-between": "Between",
+    "toy-forks": "Forks",
+    "toy-hungry": "Hungry",
+    "toy-leaks": "Leaks",
 }
 
 
 @hookimpl
 def stbench_models() -> list[ModelSpec]:
-    params = {"Good": "GoodParams", "Sleeps": "SleepsParams", "Dies": "DiesParams", "Scaled": "ScaledParams"}
+    params = {
+        "Good": "GoodParams",
+        "Sleeps": "SleepsParams",
+        "Dies": "DiesParams",
+        "Scaled": "ScaledParams",
+        "Forks": "ForksParams",
+    }
     return [
         ModelSpec(
             name=name,

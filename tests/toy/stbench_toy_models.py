@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from stbench_toy_params import DiesParams, GoodParams, NoParams, ScaledParams, SleepsParams
+from stbench_toy_params import DiesParams, ForksParams, GoodParams, NoParams, ScaledParams, SleepsParams
 
 from stbench.models import Model, Points, PredictionBlock, stack_targets
 from stbench.slides import Slide
@@ -206,3 +207,47 @@ class Between(Linear):
     def points(self, slide: Slide) -> Points:
         between = slide.at(slide.centers_px[:-1] + np.diff(slide.centers_px, axis=0) / 2)
         return Points(between.centers_px, 20.0, self.predict(between))
+
+
+class Forks(Linear):
+    """Starts processes that outlive it unless somebody ends them: one in its group, one that left it."""
+
+    params: ForksParams
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        super().fit(train, validation)
+        sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
+        started = [subprocess.Popen(sleep)]
+        if self.params.then == "hangs":  # of a worker that is gone nobody can tell it was its child
+            started.append(subprocess.Popen(sleep, start_new_session=True))
+        (Path(self.params.children) / self.params.then).write_text(" ".join(str(child.pid) for child in started))
+        if self.params.then == "crashes":
+            os._exit(1)
+        if self.params.then == "stops":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if self.params.then == "hangs":
+            time.sleep(300)
+
+
+class Hungry(Linear):
+    """Has no room for batches as large as usual."""
+
+    def predict(self, slide: Slide) -> Array:
+        if self.context.batch(64) > 32:
+            raise MemoryError("no room for 64 at a time")
+        return super().predict(slide)
+
+
+class Leaks(Linear):
+    """Takes memory until its process may have no more; it asks for no batches."""
+
+    def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
+        import resource
+
+        import psutil
+
+        limit = psutil.Process().memory_info().vms + 200 * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        kept = []
+        while True:
+            kept.append(np.ones(2**20))

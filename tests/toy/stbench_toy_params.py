@@ -25,6 +25,11 @@ class DiesParams(Params):
     at: Literal["predictions", "truth-file", "truth", "moments", "record", "half-record", "run", "committed"] = "run"
 
 
+class ForksParams(Params):
+    then: Literal["ends", "crashes", "hangs", "stops"] = "ends"
+    children: str = Field(description="folder that gets a file with the ids of the processes it starts")
+
+
 class ScaledParams(Params):
     ridge: float = Field(0.0, ge=0, description="penalty")
     scale: float = Field(1.0, json_schema_extra=PREDICT_STAGE, description="factor of the prediction")

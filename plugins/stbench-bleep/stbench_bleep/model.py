@@ -65,7 +65,9 @@ class Bleep(LightningModel[BleepParams]):
         network = self.network.to(device).eval()
         patches = slide.patches(pixels=p.pixels, microns=p.field_um)
         with torch.inference_mode(), predict_precision(self.context):
-            return torch.cat([network(images).float() for images in image_batches(patches, p.batch_size, device)])
+            return torch.cat(
+                [network(images).float() for images in image_batches(patches, self.context.batch(p.batch_size), device)]
+            )
 
     def save(self, folder: Path) -> None:
         """Write the network and the training spots."""
