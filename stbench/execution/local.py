@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import TextIO
 
 from stbench.errors import StoreError
+from stbench.execution.endings import bury, committed, death, log_to
 from stbench.execution.task import OnEnd, OnStart, RunOptions, Task, threads_of
 from stbench.store import Layout, RunRecord, RunWriter
-from stbench.store.record import Failure, Status
 
 PRELOAD = [
     "torch",
@@ -75,7 +73,7 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
     except BaseException:
         for cell in running:
             _stop(cell.process)
-            record = _committed(cell.task) or _bury(cell, "interrupted", "the command was interrupted")
+            record = committed(cell.task) or bury(cell.task, "interrupted", "the command was interrupted")
             on_end(cell.task, record)
         raise
 
@@ -137,10 +135,10 @@ def _ended(running: Sequence[_Running], options: RunOptions) -> Iterator[tuple[_
             continue
         if cell.process.is_alive():
             _stop(cell.process)
-            record = _committed(cell.task) or _bury(cell, "timeout", f"took longer than {limit:g} s")
+            record = committed(cell.task) or bury(cell.task, "timeout", f"took longer than {limit:g} s")
         else:
             cell.process.join()
-            record = _committed(cell.task) or _bury(cell, *_death(cell.process.exitcode))
+            record = committed(cell.task) or bury(cell.task, *death(cell.process.exitcode))
         yield cell, record
 
 
@@ -149,79 +147,13 @@ def _stop(process: BaseProcess) -> None:
     process.join()
 
 
-def _death(exitcode: int | None) -> tuple[Status, str]:
-    if exitcode == -signal.SIGKILL:
-        return "oom", "the worker was killed (signal 9), most likely for want of memory; try -j 1"
-    if exitcode is not None and exitcode < 0:
-        return "failed", f"the worker crashed with signal {-exitcode} ({signal.Signals(-exitcode).name}); see log.txt"
-    return "failed", f"the worker ended with exit code {exitcode} before it committed; see log.txt"
-
-
-def _committed(task: Task) -> RunRecord | None:
-    cell = task.cell
-    layout = Layout(task.options.store)
-    folder = layout.run_folder(cell.dataset, cell.protocol, cell.model, cell.key, task.run_id)
-    try:
-        return RunRecord.model_validate_json((folder / "run.json").read_bytes())
-    except OSError:
-        return None
-
-
-def _bury(cell: _Running, status: Status, message: str) -> RunRecord:
-    """Commit a run for a worker that could not do so itself."""
-    from stbench.execution.worker import now
-
-    task = cell.task
-    layout = Layout(task.options.store)
-    folder = layout.staging / task.run_id
-    record = RunRecord(
-        run_id=task.run_id,
-        cell_key=task.cell.key,
-        status=status,
-        cell=task.cell,
-        started=now(),
-        finished=now(),
-        failure=Failure(
-            stage=_read(folder / "work" / "stage") or "load",
-            kind=status,
-            message=message,
-            traceback=_tail(folder / "log.txt"),
-        ),
-        device=task.options.device,
-    )
-    try:
-        writer = RunWriter(layout, task.run_id)
-        writer.clear()
-        writer.commit(record)
-    except (OSError, StoreError) as error:
-        print(error, file=sys.stderr)
-    return record
-
-
-def _tail(path: Path, characters: int = 8000) -> str:
-    """The end of a log, without reading what may be gigabytes before it."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4 * characters))  # UTF-8: at most four bytes a character
-            return file.read().decode("utf-8", errors="replace")[-characters:]
-    except OSError:
-        return ""
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def _work(text: str) -> None:
     """Body of a worker process."""
     task = Task.model_validate_json(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers and records them
     _die_with_parent()
     try:
-        _log_to(RunWriter(Layout(task.options.store).create(), task.run_id).folder / "log.txt")
+        log_to(RunWriter(Layout(task.options.store).create(), task.run_id).folder / "log.txt")
         from stbench.execution.worker import prepare_process, run_cell
 
         prepare_process(task.options)
@@ -242,16 +174,3 @@ def _die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _log_to(path: Path) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    os.close(handle)
-    sys.stdout, sys.stderr = _stream(1), _stream(2)
-
-
-def _stream(descriptor: int) -> TextIO:
-    """Text in UTF-8: what a plugin prints is no reason to fail."""
-    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
