@@ -29,6 +29,8 @@ class RunOptions(BaseModel):
     keep: frozenset[str] = frozenset()
     timeout_s: float | None = None
     fail_fast: bool = False
+    executor_options: dict[str, str] = {}
+    """What only the executor knows of, as ``--with`` gave it: a partition, a share of a GPU."""
 
 
 def threads_of(options: RunOptions) -> int:
