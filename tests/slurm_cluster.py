@@ -37,7 +37,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 SwitchType=switch/none
-KillWait=2
+KillWait=10
 MinJobAge=60
 ReturnToService=2
 InactiveLimit=0
