@@ -294,11 +294,23 @@ def stbench_encoders() -> list[EncoderSpec]:
 
 @hookimpl
 def stbench_executors() -> list[ExecutorSpec]:
-    """Processes on this machine."""
+    """Processes on this machine, and clusters."""
     return [
         ExecutorSpec(
             name="local",
             factory="stbench.execution.local:run_local",
             title="one process per cell on this machine",
-        )
+        ),
+        ExecutorSpec(
+            name="ray",
+            factory="stbench.execution.ray:run_ray",
+            title="a task per cell on a Ray cluster, or on this machine",
+            options=("address", "cpus", "gpus", "cache"),
+        ),
+        ExecutorSpec(
+            name="slurm",
+            factory="stbench.execution.slurm:run_slurm",
+            title="a job per cell in a Slurm queue",
+            options=None,
+        ),
     ]

@@ -51,6 +51,11 @@ def run(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, envvar="STBENCH_JOBS", help="Cells at a time.")] = 1,
     executor: Annotated[str, typer.Option(envvar="STBENCH_EXECUTOR", help="Where cells run.")] = "local",
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="For the executor: cpus=4, gpus=0.5, partition=gpu; repeatable."),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="The Ray cluster: auto, HOST:PORT; --with address=…")] = None,
     keep: Annotated[str, typer.Option(help="Keep more of each run: predictions,model.")] = "",
     store: StoreOption = DEFAULT_STORE,
     data_dir: DataDirOption = None,
@@ -96,6 +101,7 @@ def run(
         timeout_s=parse_duration(timeout) if timeout else None,
         fail_fast=fail_fast,
         fresh=fresh,
+        executor_options=_executor_options(executor, [*(with_ or ()), *([f"address={address}"] if address else ())]),
     )
     warn_of_broken_plugins()
     run_tasks = discover().get("executor", executor).spec.load()
@@ -133,6 +139,24 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise UsageError(f"{option} {value!r} is none of {', '.join(allowed)}")
     return value
+
+
+def _executor_options(executor: str, given: list[str]) -> dict[str, str]:
+    from stbench.errors import UsageError
+    from stbench.registry import discover
+
+    known = discover().get("executor", executor).spec.options
+    options = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise UsageError(f"--with {text!r} is not NAME=VALUE")
+        if known is not None:
+            takes = f"one of {', '.join(known)}" if known else "none"
+            if name not in known:
+                raise UsageError(f"the executor {executor} takes no option {name!r}: --with takes {takes} here")
+        options[name] = value
+    return options
 
 
 def _keep(text: str) -> frozenset[str]:

@@ -35,6 +35,8 @@ class RunOptions(BaseModel):
     """Run cells that are finished, too."""
     batch_share: float = 1.0
     """Share of their usual batches that models predict and embed at a time: smaller after a cell ran out of memory."""
+    executor_options: dict[str, str] = {}
+    """What only the executor knows of, as ``--with`` gave it: a partition, a share of a GPU."""
 
 
 def threads_of(options: RunOptions) -> int:

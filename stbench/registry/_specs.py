@@ -229,6 +229,14 @@ class EncoderSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec(Spec):
-    """An executor; its factory takes the planned cells and the run options."""
+    """An executor; its factory takes the planned cells, the run options, and what to call as cells start and end.
+
+    Attributes
+    ----------
+    options
+        Names that ``--with NAME=VALUE`` may give it; None: any, which it checks itself.
+    """
 
     kind: ClassVar[str] = "executor"
+
+    options: tuple[str, ...] | None = ()
