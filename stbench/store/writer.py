@@ -18,6 +18,7 @@ from stbench.errors import StoreError
 from stbench.stats import Moments
 from stbench.store import schema
 from stbench.store.layout import RESCORED, Layout
+from stbench.store.owner import sign
 from stbench.store.record import RunRecord
 
 VALUES_PER_ROW_GROUP = 1 << 20
@@ -47,6 +48,7 @@ class RunWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"run {run_id} cannot be written to {layout.root} ({error})") from error
+        sign(self.folder)
 
     def write(self, name: str, table: pa.Table) -> None:
         """Write one Parquet file of the run."""
@@ -200,7 +202,12 @@ def moments_table(
 def commit_truth(layout: Layout, truth_key: str, tables: Mapping[str, pa.Table]) -> None:
     """Write a slide target once; whoever comes second finds it there."""
     final = layout.truth_folder(truth_key)
-    if final.exists():
+    try:
+        os.utime(final)  # `stbench.store.gc` sees that a run under way needs it
+        return
+    except FileNotFoundError:
+        pass
+    except OSError:  # it is there, and someone else's
         return
     partial = layout.staging / f"truth-{truth_key}-{os.getpid()}-{os.urandom(4).hex()}"
     try:
