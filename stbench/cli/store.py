@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -99,3 +100,29 @@ def gc(
                 f"note: more than {show_size(limit)}: {show_size(bounded.kept)} are downloads, weights and mirrors, "
                 "which stay; the rest was used within the hour"
             )
+
+
+@app.command("merge")
+def merge(
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Stores whose runs are copied.")],
+    store: StoreOption = DEFAULT_STORE,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Copy the runs of other stores into this one, checked, each whole or not at all; again adds nothing.
+
+    Damaged runs are named and left out, with exit code 3. A cell that several stores finished counts once.
+    """
+    from stbench.report.console import print_json, warn
+    from stbench.store.merge import merge as copy
+
+    done = [(other, copy(store, other)) for other in others]
+    if output is Format.JSON:
+        print_json([{"store": str(other), **vars(merged)} for other, merged in done])
+    else:
+        for other, merged in done:
+            for sentence in merged.skipped:
+                warn(sentence)
+            counts = f"{merged.added} runs added, {merged.present} were here before"
+            print(f"{other}: {counts}, {len(merged.skipped)} left out")
+    if any(merged.skipped for _, merged in done):
+        raise typer.Exit(3)
