@@ -97,8 +97,10 @@ def fit_protocol(task: FoldTask, protocol: Protocol, dataset: Dataset, train: Se
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     path = dataset.context.cache_dir / "fitted" / f"{key}.json"
     try:
-        return FittedProtocol(protocol, tuple(json.loads(path.read_text())))
-    except (OSError, ValueError):
+        found = FittedProtocol(protocol, tuple(json.loads(path.read_text())))
+        cache.mark_used(path)
+        return found
+    except (OSError, ValueError, TypeError):
         train = train or load_parts(task.fold, protocol, dataset, ("train",)).train
         fitted = protocol.fit(train, lambda: [protocol.filter(dataset.load(s.id)) for s in dataset.slides()])
     partial = cache.temporary(path)

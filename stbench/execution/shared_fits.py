@@ -71,6 +71,7 @@ def _folder(cache_dir: Path, key: str) -> Path:
 def _take(model: Savable, folder: Path) -> float | None:
     try:
         seconds = float(json.loads((folder / SECONDS).read_text()))
+        cache.mark_used(folder / SECONDS)
         model.load(folder)
     except Exception:  # nobody was here yet, or what they left cannot be loaded: a plugin may raise anything
         return None

@@ -67,6 +67,7 @@ def trained_once(
     with FileLock(path.with_suffix(".lock")):
         found = _read(path)
         if found is not None:
+            cache.mark_used(path)
             context.report(f"{name}: trained before on these slides ({found.seconds:.1f} s), taken from the cache")
             return found
         context.report(f"{name}: training")

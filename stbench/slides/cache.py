@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,12 @@ def temporary(path: Path) -> Path:
     """A name beside `path` that no other process uses, to be renamed over it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+
+
+def mark_used(path: Path) -> None:
+    """Note that a file was used now: the least recently used go first, and file systems note it once a day or never."""
+    with suppress(OSError):  # someone else's, or read-only
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def array(path: Path, shape: tuple[int, ...], dtype: type, fill: Callable[[NDArray[Any]], None]) -> NDArray[Any]:
@@ -64,6 +72,7 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | N
         found = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):  # ValueError: header or length are wrong
         return None
+    mark_used(path)
     return found if found.shape == shape and found.dtype == np.dtype(dtype) else None
 
 

@@ -80,6 +80,7 @@ def _map(cached: Path) -> NDArray[np.uint8]:
     pixels: NDArray[np.uint8] = np.lib.format.open_memmap(cached, mode="r")
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"{cached} is not (h, w, 3) uint8")
+    cache.mark_used(cached)
     return pixels
 
 

@@ -35,13 +35,12 @@ def verify(root: Path) -> Verification:
     found = Verification(runs=len(store.records), problems=store.problems)
     truths: set[str] = set()
     for folder, record in store.records.items():
-        found.problems += _run_problems(store.layout, folder, record)
+        found.problems += run_problems(store.layout, folder, record)
         if record.status == "ok":
             truths |= {test.truth_key for test in record.test}
     found.finished = len(store.finished())
     for key in sorted(truths):
-        folder = store.layout.truth_folder(key)
-        found.problems += [p for name in ("truth", "spots", "references") for p in _table_problems(folder, name)]
+        found.problems += truth_problems(store.layout, key)
     found.problems += [
         f"{folder}: no run.json; remove the folder"
         for folder in sorted(store.layout.runs.glob("*/*/*/*"))
@@ -57,7 +56,14 @@ def verify(root: Path) -> Verification:
     return found
 
 
-def _run_problems(layout: Layout, folder: Path, record: RunRecord) -> list[str]:
+def truth_problems(layout: Layout, key: str) -> list[str]:
+    """Sentences about what is wrong with a slide target."""
+    folder = layout.truth_folder(key)
+    return [p for name in ("truth", "spots", "references") for p in _table_problems(folder, name)]
+
+
+def run_problems(layout: Layout, folder: Path, record: RunRecord) -> list[str]:
+    """Sentences about what is wrong with a run whose record could be read."""
     problems = []
     if record.cell.key != record.cell_key:
         problems.append(f"run {record.run_id}: the record's cell does not have the key {record.cell_key}")

@@ -18,6 +18,7 @@ from stbench.errors import StoreError
 from stbench.stats import Moments
 from stbench.store import schema
 from stbench.store.layout import RESCORED, Layout
+from stbench.store.owner import sign
 from stbench.store.record import RunRecord
 
 VALUES_PER_ROW_GROUP = 1 << 20
@@ -47,6 +48,7 @@ class RunWriter:
             self.folder.mkdir(exist_ok=True)  # a store that is gone must not come back below an empty mount point
         except OSError as error:
             raise StoreError(f"run {run_id} cannot be written to {layout.root} ({error})") from error
+        sign(self.folder)
 
     def write(self, name: str, table: pa.Table) -> None:
         """Write one Parquet file of the run."""
@@ -234,7 +236,12 @@ def commit_truth(layout: Layout, truth_key: str, write: Callable[[Path], None]) 
         Writes its files into the empty folder that it is given.
     """
     final = layout.truth_folder(truth_key)
-    if final.exists():
+    try:
+        os.utime(final)  # `stbench.store.gc` sees that a run under way needs it
+        return
+    except FileNotFoundError:
+        pass
+    except OSError:  # it is there, and someone else's
         return
     partial = layout.staging / f"truth-{truth_key}-{os.getpid()}-{os.urandom(4).hex()}"
     try:

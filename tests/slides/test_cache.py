@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +135,25 @@ def test_the_root_is_what_the_environment_says(tmp_path: Path, monkeypatch: pyte
     assert cache.root() == tmp_path
     monkeypatch.delenv("STBENCH_CACHE")
     assert cache.root().name == "stbench"
+
+
+def ask_and_count(path: Path, calls: Path) -> float:
+    """What one of several processes does that want the same array."""
+
+    def fill(out: np.ndarray) -> None:
+        (calls / str(os.getpid())).touch()
+        time.sleep(0.2)
+        out[:] = 7
+
+    return float(cache.array(path, SHAPE, np.float32, fill).sum())
+
+
+def test_only_one_of_several_processes_fills(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    calls.mkdir()
+
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        asked = [pool.submit(ask_and_count, tmp_path / "x.npy", calls) for _ in range(6)]
+
+    assert [each.result() for each in asked] == [7.0 * 120] * 6
+    assert len(list(calls.iterdir())) == 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from stbench.datasets.contract import DataFile, Dataset
 from stbench.errors import DataError
-from stbench.slides import Slide, SlideInfo
+from stbench.slides import Slide, SlideInfo, cache
 from stbench.slides.slide import array_columns
 from stbench.slides.source import ImageSource
 
@@ -82,6 +82,7 @@ class Simulated(Dataset):
             for slide_id, (patient, section) in self._ids.items():
                 if not (folder / f"{slide_id}.sha256").is_file():
                     _grow(patient, section, folder, slide_id)
+                cache.mark_used(folder / f"{slide_id}.sha256")
         return folder
 
 

@@ -14,10 +14,8 @@ from stbench.execution.worker import new_run_id
 from stbench.matrix.cell import OUTSIDE
 from stbench.matrix.params import content_address
 from stbench.registry import Registered, Registry
+from stbench.slides.cache_folders import computed
 from stbench.store import Layout, RunRecord
-
-COMPUTED = ("fitted", "embeddings", "patches", "masked", "stages")
-"""Folders of the cache that hold what stbench computes for a run; the others hold data."""
 
 
 def refuse_if_impossible(record: RunRecord, registry: Registry, context: DatasetContext) -> None:
@@ -82,7 +80,7 @@ def without_results(cache_dir: Path, folder: Path) -> Path:
     (cache_dir / "data").mkdir(parents=True, exist_ok=True)  # downloads outlive the reproduction
     folder.mkdir()
     for path in cache_dir.iterdir():
-        if path.is_dir() and path.name not in COMPUTED:
+        if path.is_dir() and path.name not in computed():
             with suppress(OSError):  # Windows may forbid links: these data are found or fetched again
                 (folder / path.name).symlink_to(path.resolve(), target_is_directory=True)
     return folder

@@ -52,6 +52,7 @@ def store_embedded(pixels: NDArray[Any], cache_dir: Path) -> Path:
             os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)
+    cache.mark_used(target)
     return target
 
 
@@ -76,6 +77,7 @@ def unpacked(path: Path, cache_dir: Path) -> Path:
             raise DataError(f"{path} is truncated or not gzipped ({error}); fetch it again") from error
         finally:
             partial.unlink(missing_ok=True)
+    cache.mark_used(target)
     return target
 
 

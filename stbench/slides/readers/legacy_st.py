@@ -127,6 +127,7 @@ def read_counts(path: Path, cache_dir: Path, digest: str) -> tuple[Any, list[str
         with np.load(parsed) as found:
             shape = (len(found["spots"]), len(found["genes"]))
             matrix = csr_matrix((found["data"], found["indices"], found["indptr"]), shape=shape)
+            cache.mark_used(parsed)
             return matrix, found["spots"].tolist(), found["genes"].tolist()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         matrix, spots, genes = _parse_counts(path)

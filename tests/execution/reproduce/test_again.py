@@ -12,7 +12,8 @@ from stbench.datasets import DatasetContext
 from stbench.errors import UsageError
 from stbench.execution import run_cell
 from stbench.execution.reproduce import refuse_if_impossible, run_again
-from stbench.execution.reproduce.again import COMPUTED, device_like, without_results
+from stbench.execution.reproduce.again import device_like, without_results
+from stbench.slides.cache_folders import computed
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_gpu_that_is_not_here_is_replaced_by_the_best_there_is() -> None:
 
 def test_a_cache_without_results_shares_the_data_and_computes_the_rest(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    for name in ("data", "simulated", *COMPUTED):
+    for name in ("data", "simulated", *computed()):
         (cache / name).mkdir(parents=True)
         (cache / name / "file").write_text(name)
 
