@@ -38,8 +38,6 @@ def truth_key(task: FoldTask, fitted: FittedProtocol, slide: Slide) -> str:
 
 def keep_truth(layout: Layout, key: str, slide: Slide) -> None:
     """Write a slide's target, spots and references, once."""
-    if layout.truth_folder(key).exists():
-        return
     genes = list(slide.adata.var_names)
     constants = {"truth_key": key, "slide": slide.info.id}
 
