@@ -38,6 +38,7 @@ def leaderboard(
     """Rank the models of a store: mean over patients, t interval, ties, coverage, cost, badges."""
     import sys
 
+    from stbench.datasets.transfer import ON
     from stbench.registry import discover
     from stbench.report.headlines import headlines
     from stbench.report.leaderboard import leaderboard as compute
@@ -50,7 +51,8 @@ def leaderboard(
     registry = discover()
     for kind, names in (("dataset", dataset), ("protocol", protocol), ("metric", [metric] if metric else None)):
         for name in names or ():
-            registry.get(kind, name)
+            for one in name.split(ON):
+                registry.get(kind, one)
     decides = selection_metric(select, metric)
     if by:
         from stbench.report.breakdown import breakdown

@@ -33,6 +33,9 @@ def run(
     protocol: Annotated[
         list[str] | None, typer.Option("--protocol", "-p", help="Protocol or all; default: the dataset's own.")
     ] = None,
+    test_on: Annotated[
+        str, typer.Option("--test-on", metavar="DATASET", help="Train on all of each dataset and test on this one.")
+    ] = "",
     folds: Annotated[str | None, typer.Option(help="Fold ids, or indexes into the complete list: 0,2-4.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds: 0,1,2 or 0-4.", show_default="0")] = None,
     settings: Annotated[
@@ -87,6 +90,7 @@ def run(
         seeds=parse_seeds(seeds) if seeds else (),
         settings=parse_settings(settings or ()),
         presets=parse_presets(preset or ()),
+        test_on=test_on,
         precision=_one_of("--precision", precision, ("float32", "bf16-mixed", "16-mixed")) if precision else "",
     )
     requests = suite_requests(read_suite(suite), asked) if suite else [_complete(asked)]

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Literal
 
 from stbench.datasets import Dataset, DatasetContext
+from stbench.datasets.transfer import Transfer, tested_on, trained_on
 from stbench.errors import DataError
 from stbench.matrix import FoldTask
 from stbench.protocols import FittedProtocol, Fold, Part, Protocol
@@ -41,12 +42,25 @@ def open_dataset(task: FoldTask, registry: Registry, context: DatasetContext) ->
     DataError
         Data that changed since planning.
     """
-    dataset: Dataset = registry.get("dataset", f"{task.dataset_distribution}:{task.dataset}").spec.open(context)
+    dataset = data_of(task, registry, context)
     if dataset.revision != task.dataset_revision:
         raise DataError(
             f"{task.dataset} is at revision {dataset.revision}, the cell was planned for {task.dataset_revision}; "
             "run the command again"
         )
+    return dataset
+
+
+def data_of(task: FoldTask, registry: Registry, context: DatasetContext) -> Dataset:
+    """The dataset of a fold, in whatever revision is here."""
+    dataset = _registered(registry, task.dataset_distribution, trained_on(task.dataset), context)
+    if not task.test_distribution:
+        return dataset
+    return Transfer(dataset, _registered(registry, task.test_distribution, tested_on(task.dataset), context))
+
+
+def _registered(registry: Registry, distribution: str, name: str, context: DatasetContext) -> Dataset:
+    dataset: Dataset = registry.get("dataset", f"{distribution}:{name}").spec.open(context)
     return dataset
 
 

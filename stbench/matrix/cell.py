@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from stbench.datasets.transfer import tested_on, trained_on
 from stbench.matrix.fold_task import FoldTask
 from stbench.versions import NUMERICS
 
@@ -47,12 +48,12 @@ class Cell(FoldTask):
     def specification(self) -> dict[str, Any]:
         """Everything the numbers depend on, and nothing else: no device, path, metric or release number."""
         fold = self.fold.to_json()
-        data = {"name": self.dataset, "revision": self.dataset_revision}
+        train_revision, _, test_revision = self.dataset_revision.partition("-")
         return {
             "specification": SPECIFICATION,
             "numerics": NUMERICS,
-            "train_data": data,
-            "test_data": data,
+            "train_data": {"name": trained_on(self.dataset), "revision": train_revision},
+            "test_data": {"name": tested_on(self.dataset), "revision": test_revision or train_revision},
             "protocol": {
                 "name": self.protocol,
                 "version": self.protocol_version,

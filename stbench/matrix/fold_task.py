@@ -13,8 +13,11 @@ class FoldTask(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     dataset: str
+    """Its name; ``A_on_B`` where a model trained on A is tested on B (`stbench.datasets.transfer`)."""
     dataset_revision: str
     dataset_distribution: str
+    test_distribution: str = ""
+    """What brought the data set that is tested on, where it is another."""
     protocol: str
     protocol_version: str
     protocol_distribution: str

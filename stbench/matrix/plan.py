@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from stbench.datasets import DatasetContext
+from stbench.datasets.transfer import trained_on
 from stbench.errors import UsageError
 from stbench.matrix.cell import Cell
 from stbench.matrix.fold_task import FoldTask
@@ -42,7 +43,7 @@ def plan(requests: Sequence[Request], registry: Registry, context: DatasetContex
     _refuse_stray_settings(requests, registry)
     result, every = Plan(), Tasks()
     for request in requests:
-        tasks = plan_tasks(request.datasets, request.protocols, request.folds, registry, context)
+        tasks = plan_tasks(request.datasets, request.protocols, request.folds, registry, context, request.test_on)
         every.extend(tasks)
         models = _models(request, registry)
         for _, pair in groupby(tasks.folds, lambda task: (task.dataset, task.protocol)):
@@ -94,7 +95,7 @@ def _cells(
     spec = registered.spec
     seeds: Sequence[int | None] = [None] if spec.deterministic else request.seeds
     dataset = folds[0].dataset
-    for resolved in _resolved(spec, model, dataset, request):
+    for resolved in _resolved(spec, model, trained_on(dataset), request):
         variant = (dataset, spec.name, resolved)
         if variant not in result.parameters:
             result.parameters.append(variant)

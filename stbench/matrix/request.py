@@ -69,6 +69,8 @@ class Request:
         Names; ``all`` stands for every one that is installed. No protocol: each dataset's default.
     folds
         Fold ids or indexes into the complete list; None for all.
+    test_on
+        Another data set to test on, after training on all of each.
     settings
         Parameters by model name; the key ``""`` is for the only model there is.
     presets
@@ -85,6 +87,7 @@ class Request:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     presets: dict[str, str] = field(default_factory=dict)
     precision: str = "float32"
+    test_on: str = ""
     include: tuple[Squares, ...] = ()
     exclude: tuple[Squares, ...] = ()
 

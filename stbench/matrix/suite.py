@@ -53,6 +53,7 @@ class SuiteRun(_Strict):
     models: tuple[str | SuiteModel, ...] = Field(min_length=1, description="models, by name or with their parameters")
     datasets: tuple[str, ...] = Field(min_length=1, description="data sets")
     protocols: tuple[str, ...] = Field((), description="protocols; none: each data set's own")
+    test_on: str = Field("", description="another data set to test on, after training on all of each")
     folds: str | None = Field(None, description="fold ids, or indexes into the complete list: 0,2-4")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds")
     precision: str = Field("float32", pattern="^(float32|bf16-mixed|16-mixed)$", description="precision of training")
@@ -143,6 +144,7 @@ def suite_requests(suite: Suite, asked: Request) -> list[Request]:
             settings=asked.settings,
             presets=asked.presets,
             precision=asked.precision or run.precision,
+            test_on=asked.test_on or run.test_on,
             include=tuple(squares.squares() for squares in run.include),
             exclude=tuple(squares.squares() for squares in run.exclude),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stbench.datasets import Dataset, DatasetContext
+from stbench.datasets.transfer import Transfer
 from stbench.errors import DataError, NotApplicable, PluginError
 from stbench.matrix.fold_task import FoldTask
 from stbench.matrix.request import ALL, choose_folds
@@ -51,6 +52,7 @@ def plan_tasks(
     folds: str | None,
     registry: Registry,
     context: DatasetContext,
+    test_on: str = "",
 ) -> Tasks:
     """Folds of each pair of dataset and protocol.
 
@@ -60,6 +62,8 @@ def plan_tasks(
         Names; ``all`` stands for every one that is installed. No protocol: each dataset's default.
     folds
         Fold ids or indexes into the complete list; None for all.
+    test_on
+        Another data set: the only fold of each trains on all of its slides and is tested on this.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def plan_tasks(
     for name in expand(datasets, registry.names("dataset")):
         data = registry.get("dataset", name)
         try:
-            dataset: Dataset = data.spec.open(context)
+            dataset = _opened(data, test_on, registry, context)
             slides = dataset.slides()
         except DataError as error:
             if ALL not in datasets:
@@ -83,10 +87,18 @@ def plan_tasks(
         for protocol_name in expand(protocols or (dataset.default_protocol,), registry.names("protocol")):
             rules = registry.get("protocol", protocol_name)
             try:
-                result.folds += _tasks(dataset, slides, (data, rules), folds, result)
+                if isinstance(dataset, Transfer):
+                    result.folds.append(_transfer(dataset, (data, rules), folds, registry.get("dataset", test_on)))
+                else:
+                    result.folds += _tasks(dataset, slides, (data, rules), folds, result)
             except NotApplicable as error:
                 result.skipped.append(Skipped(dataset.name, rules.spec.name, "", str(error)))
     return result
+
+
+def _opened(data: Registered, test_on: str, registry: Registry, context: DatasetContext) -> Dataset:
+    dataset: Dataset = data.spec.open(context)
+    return Transfer(dataset, registry.get("dataset", test_on).spec.open(context)) if test_on else dataset
 
 
 def expand(names: Sequence[str], available: Sequence[str]) -> list[str]:
@@ -110,8 +122,7 @@ def _tasks(
     folds: str | None,
     result: Tasks,
 ) -> Iterator[FoldTask]:
-    data, rules = origins
-    protocol: Protocol = rules.spec.load()
+    protocol: Protocol = origins[1].spec.load()
     complete = protocol.complete_folds(slides)
     runnable = {fold.id: fold for fold in protocol.folds(slides)}
     protocol.require(dataset.name, dataset.locate(), lambda: (file.name for file in dataset.files()))
@@ -128,20 +139,47 @@ def _tasks(
                 f"protocol {protocol.name}, fold {fold.id}: training and test share {', '.join(sorted(undeclared))} "
                 "without declaring it; nothing was run"
             )
-        yield FoldTask(
-            dataset=dataset.name,
-            dataset_revision=dataset.revision,
-            dataset_distribution=data.distribution,
-            protocol=protocol.name,
-            protocol_version=protocol.version,
-            protocol_distribution=rules.distribution,
-            fold=fold,
-            distributions={r.distribution: r.version for r in origins},
-            patients={p.slide: infos[p.slide].patient for p in (*fold.train, *fold.validation, *fold.test)},
-            overlaps=tuple(sorted(shared)),
-            declared=tuple(sorted(protocol.declares)),
-            complete_parts=sum(len(f.test) for f in complete),
-        )
+        yield _task(dataset, origins, fold, infos, shared, complete_parts=sum(len(f.test) for f in complete))
+
+
+def _transfer(
+    dataset: Transfer, origins: tuple[Registered, Registered], folds: str | None, test: Registered
+) -> FoldTask:
+    """The one fold of a model that is trained on a data set and tested on another."""
+    protocol: Protocol = origins[1].spec.load()
+    train, held_out = dataset.train.slides(), dataset.test.slides()
+    fold = protocol.transfer_fold(train, held_out)
+    choose_folds(folds, [fold.id])
+    infos = {s.id: s for s in (*train, *held_out)}
+    task = _task(dataset, origins, fold, infos, set(), complete_parts=len(held_out))
+    versions = task.distributions | {test.distribution: test.version}
+    return task.model_copy(update={"test_distribution": test.distribution, "distributions": versions})
+
+
+def _task(
+    dataset: Dataset,
+    origins: tuple[Registered, Registered],
+    fold: Fold,
+    infos: dict[str, SlideInfo],
+    shared: set[str],
+    complete_parts: int,
+) -> FoldTask:
+    data, rules = origins
+    protocol: Protocol = rules.spec.load()
+    return FoldTask(
+        dataset=dataset.name,
+        dataset_revision=dataset.revision,
+        dataset_distribution=data.distribution,
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        protocol_distribution=rules.distribution,
+        fold=fold,
+        distributions={r.distribution: r.version for r in origins},
+        patients={p.slide: infos[p.slide].patient for p in (*fold.train, *fold.validation, *fold.test)},
+        overlaps=tuple(sorted(shared)),
+        declared=tuple(sorted(protocol.declares)),
+        complete_parts=complete_parts,
+    )
 
 
 def overlaps(fold: Fold, slides: dict[str, SlideInfo]) -> set[str]:

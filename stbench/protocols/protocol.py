@@ -11,6 +11,9 @@ from stbench.protocols.folds import Fold
 from stbench.protocols.steps import State, Step
 from stbench.slides import Slide, SlideInfo
 
+LAST = "~"
+"""A name that sorts behind others: what a data set that only tests is called as one patient."""
+
 
 @dataclass(frozen=True)
 class Need:
@@ -106,6 +109,33 @@ class Protocol:
     def complete_folds(self, slides: Sequence[SlideInfo]) -> list[Fold]:
         """The folds there would be if every slide had its image: what indexes and coverage refer to."""
         return self.folds([replace(s, has_image=True) for s in slides])
+
+    def transfer_fold(self, train: Sequence[SlideInfo], test: Sequence[SlideInfo]) -> Fold:
+        """The one fold that trains on slides of a data set and tests on all of another.
+
+        It is the protocol's own fold that leaves out one unit, as if the other data set were one patient with one
+        section: validation follows the protocol's rule.
+
+        Raises
+        ------
+        NotApplicable
+            There is no image, or the protocol has a split of its own that another data set has no place in.
+        """
+        ours, theirs = ([s for s in slides if s.has_image] for slides in (train, test))
+        for slides in (ours, theirs):
+            if not slides:
+                raise NotApplicable(f"{self.name}: none of the slides to {'test' if ours else 'train'} on has an image")
+        as_one = [replace(s, patient=LAST, image_id=LAST, dataset=ours[0].dataset) for s in theirs]
+        wanted = {s.id for s in theirs}
+        try:
+            folds = self.split([*ours, *as_one])
+        except NotApplicable:
+            folds = []
+        for fold in folds:
+            whole = all(part.block is None for part in fold.test)
+            if whole and {part.slide for part in fold.test} == wanted:
+                return replace(fold, id=theirs[0].dataset)
+        raise NotApplicable(f"{self.name} does not apply: it has no fold that leaves out another data set as a whole")
 
     def _fitting_alternative(self, usable: Sequence[SlideInfo]) -> str:
         other = self.alternative

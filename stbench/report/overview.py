@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stbench.datasets import Dataset, DatasetContext
+from stbench.datasets.transfer import tested_on
 from stbench.errors import DataError
 from stbench.registry import Registry
 from stbench.slides import SlideInfo
@@ -88,6 +89,7 @@ class Images:
         StbenchError
             The dataset is not here, is here in another revision, or the slide has no image.
         """
+        dataset, revision = tested_on(dataset), revision.rpartition("-")[2]  # where one data set tests another's models
         if dataset not in self._open:
             opened: Dataset = self.registry.get("dataset", dataset).spec.open(self.context)
             if opened.locate() is None:

@@ -40,6 +40,7 @@ FOLDERS = {
     "embeddings": CacheFolder("frozen embeddings, by image, centres and encoder", "computed", 2),
     "stages": CacheFolder("training stages that later ones build on", "computed", 2),
     "fitted": CacheFolder("states of protocol steps, by data, protocol and training parts", "computed"),
+    "shared-genes": CacheFolder("genes that two data sets have in common", "computed"),
     "fits": CacheFolder("fitted models that cells of one command share", "computed"),
     "images": CacheFolder("decoded JPEG, PNG and strip TIFF images", "copied"),
     "counts": CacheFolder("parsed count tables", "copied"),

@@ -68,6 +68,7 @@ NOT_IN_THE_KEY = {
     "overlaps": ("same_patient",),
     "declared": ("same_patient",),
     "complete_parts": 7,
+    "test_distribution": "other",
     "dataset_distribution": "other",  # the revision is the data's content, whoever brings it
 }
 

@@ -53,5 +53,6 @@ def stbench_models() -> list[ModelSpec]:
 def stbench_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(name="toy", factory="stbench_toy_data:Toy", title="three patients"),
+        DatasetSpec(name="toy-others", factory="stbench_toy_data:ToyOthers", title="two other patients, fewer genes"),
         DatasetSpec(name="toy-single", factory="stbench_toy_data:ToySingle", title="one patient, two sections"),
     ]

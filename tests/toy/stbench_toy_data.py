@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,7 @@ class Toy(Dataset):
     name = "toy"
     patients = 3
     sections = 1
+    n_genes = 15
 
     def files(self) -> tuple[DataFile, ...]:
         return tuple(DataFile(slide_id, self._digest(slide_id)) for slide_id in self._patients)
@@ -74,7 +76,7 @@ class Toy(Dataset):
 
         for slide in toy_slides(folder, patients=self.patients, sections=self.sections, spots=SPOTS, genes=12):
             row, col = slide.array_positions.astype(int).T
-            counts = np.asarray(slide.adata.raw.X)[:, :15].astype(np.int32)
+            counts = np.asarray(slide.adata.raw.X)[:, : self.n_genes].astype(np.int32)
             np.savez(folder / f"{slide.info.id}.npz", counts=counts, row=row, col=col, centers_px=slide.centers_px)
 
 
@@ -82,3 +84,15 @@ class ToySingle(Toy):
     name = "toy-single"
     patients = 1
     sections = 2
+
+
+class ToyOthers(Toy):
+    """Other patients, and squares of 40 µm: a data set to test on."""
+
+    name = "toy-others"
+    patients = 5
+    n_genes = 12
+
+    def slides(self) -> list[SlideInfo]:
+        others = [info for info in super().slides() if info.patient in ("P4", "P5")]
+        return [replace(info, spot_um=40.0 if info.patient == "P4" else 80.0, spot_shape="square") for info in others]

@@ -6,11 +6,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from stbench.datasets import Dataset, DatasetContext
+from stbench.datasets import DatasetContext
+from stbench.datasets.transfer import tested_on, trained_on
 from stbench.errors import DataError, UsageError
 from stbench.execution.local import run_local
+from stbench.execution.prepare import data_of
 from stbench.execution.task import RunOptions, Task
 from stbench.execution.worker import new_run_id
+from stbench.matrix import Cell
 from stbench.matrix.cell import OUTSIDE
 from stbench.matrix.params import content_address
 from stbench.registry import Registered, Registry
@@ -37,18 +40,25 @@ def refuse_if_impossible(record: RunRecord, registry: Registry, context: Dataset
     if record.status == "interrupted":
         raise UsageError(
             f"run {record.run_id} was interrupted by its user: there is nothing to reproduce; finish it with "
-            f"`stbench run -m {cell.model} -d {cell.dataset} -p {cell.protocol} --folds {cell.fold.id}`"
+            f"`stbench run -m {cell.model} {_data(cell)} -p {cell.protocol} --folds {cell.fold.id}`"
         )
     _installed(record, registry, "model", cell.model_distribution, cell.model)
     _installed(record, registry, "protocol", cell.protocol_distribution, cell.protocol)
-    data = _installed(record, registry, "dataset", cell.dataset_distribution, cell.dataset)
-    dataset: Dataset = data.spec.open(context)
+    _installed(record, registry, "dataset", cell.dataset_distribution, trained_on(cell.dataset))
+    if cell.test_distribution:
+        _installed(record, registry, "dataset", cell.test_distribution, tested_on(cell.dataset))
+    dataset = data_of(cell, registry, context)
     if dataset.revision != cell.dataset_revision:
         raise DataError(
             f"the data changed: {cell.dataset} is at revision {dataset.revision}, run {record.run_id} used "
             f"{cell.dataset_revision}; put the files of then back (--data-dir), or run the cell anew with `stbench run`"
         )
     _refuse_changed_files(record)
+
+
+def _data(cell: Cell) -> str:
+    other = f" --test-on {tested_on(cell.dataset)}" if cell.test_distribution else ""
+    return f"-d {trained_on(cell.dataset)}{other}"
 
 
 def run_again(record: RunRecord, options: RunOptions) -> RunRecord:
