@@ -209,8 +209,15 @@ def long_table(
     columns["gene"] = pa.DictionaryArray.from_arrays(index, pa.array(genes))
     columns["spot_row"] = np.tile(np.arange(n_spots, dtype=np.int32), len(genes))
     columns |= values
-    arrays = [columns[f.name] if f.name in columns else pa.nulls(n, f.type) for f in shape]
-    return pa.Table.from_arrays([pa.array(a, f.type) for a, f in zip(arrays, shape, strict=True)], schema=shape)
+    return pa.Table.from_arrays([_column(columns.get(f.name), f.type, n) for f in shape], schema=shape)
+
+
+def _column(values: Any, kind: pa.DataType, n: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(n, kind)
+    if isinstance(values, pa.Array):  # `pa.array` would take it apart value by value
+        return values if values.type == kind else values.cast(kind)
+    return pa.array(values, kind)
 
 
 def moments_table(
