@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -126,3 +127,45 @@ def merge(
             print(f"{other}: {counts}, {len(merged.skipped)} left out")
     if any(merged.skipped for _, merged in done):
         raise typer.Exit(3)
+
+
+class ExportFormat(StrEnum):
+    """File formats of an export."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder: empty, new, or an earlier export.")],
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--table",
+            help="leaderboard, cells, slide_scores, gene_scores (these four by default), moments, metrics, predictions "
+            "or truth; repeatable.",
+        ),
+    ] = None,
+    dataset: Annotated[list[str] | None, typer.Option("--dataset", "-d", help="Only this dataset; repeatable.")] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option("--protocol", "-p", help="Only this protocol; repeatable.")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this model; repeatable.")] = None,
+    output: Annotated[ExportFormat, typer.Option("--format")] = ExportFormat.CSV,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write the store's tables as CSV or Parquet, for a paper's supplement, with a note of where they came from."""
+    from stbench.registry import discover
+    from stbench.report.console import warn
+    from stbench.report.export import USUAL, Chosen
+    from stbench.report.export import export as write
+    from stbench.store import Store
+
+    opened = Store(store)
+    chosen = Chosen(tuple(dataset or ()), tuple(protocol or ()), tuple(model or ()))
+    rows = write(opened, discover(), out, table or USUAL, f".{output.value}", chosen)
+    for problem in opened.problems:
+        warn(problem)
+    for name, number in rows.items():
+        print(f"{out / f'{name}.{output.value}'}: {number:,} rows")
