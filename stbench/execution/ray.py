@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ TRIES = 4
 """Of a cell whose node or Ray worker was lost; one that dies by itself is not tried again."""
 
 LOOK_EVERY_S = 0.5
+REACHED_WITHIN_SECONDS = 5
 OBJECT_STORE_BYTES = 100 * 2**20  # cells and records are text
 
 
@@ -146,14 +148,22 @@ def _connected(ray: Any, options: RunOptions, cpus: float) -> Iterator[None]:
         quiet |= {"num_cpus": max(1, round(cpus * options.jobs)), "include_dashboard": False}
         quiet |= {"object_store_memory": OBJECT_STORE_BYTES}
     try:
+        _refuse_unreachable(address)
         ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise UsageError(f"no Ray cluster at {address!r} ({why}); start one with `ray start --head`") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Raise an OSError if nobody listens at HOST:PORT: Ray itself would go on trying for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), REACHED_WITHIN_SECONDS).close()
 
 
 def _cpus(options: RunOptions) -> float:
