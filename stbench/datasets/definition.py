@@ -14,7 +14,7 @@ from stbench.errors import DataError
 from stbench.registry import definition_path
 from stbench.slides.info import Grid, SpotShape
 
-Layout = Literal["spaceranger", "h5ad", "plain"]
+Layout = Literal["spaceranger", "visium-hd", "h5ad", "plain"]
 
 
 class SlideDefinition(BaseModel):
@@ -26,7 +26,9 @@ class SlideDefinition(BaseModel):
     patient: str
     layout: Layout
     path: Path
-    """Folder (spaceranger), file (h5ad) or count table (plain)."""
+    """Folder (spaceranger; visium-hd: of one bin size), file (h5ad) or count table (plain)."""
+    image_id: str = ""
+    """What slides share that are bin sizes of one section; empty: the slide's own id."""
     coordinates: Path | None = None
     """Coordinate table of the plain layout."""
     image: Path | None = None

@@ -69,7 +69,7 @@ class Imported(Dataset):
         return SlideInfo(
             id=slide.id,
             patient=slide.patient,
-            image_id=slide.id,
+            image_id=slide.image_id or slide.id,
             dataset=self.name,
             organ=slide.organ,
             species=slide.species,
@@ -106,6 +106,10 @@ def _read(layout: Layout, path: Path, coordinates: Path | None, image: Path | No
         from stbench.slides.readers.spaceranger import read_spaceranger
 
         return read_spaceranger(path, image)
+    if layout == "visium-hd":
+        from stbench.slides.readers.visium_hd import read_bins
+
+        return read_bins(path, image, cache_dir)
     if layout == "h5ad":
         from stbench.slides.readers.h5ad import read_h5ad_section
 
@@ -119,7 +123,7 @@ def _read(layout: Layout, path: Path, coordinates: Path | None, image: Path | No
 
 def slide_files(slide: SlideDefinition) -> list[Path]:
     """Files a slide is read from, in a fixed order."""
-    if slide.layout != "spaceranger":
+    if slide.layout not in ("spaceranger", "visium-hd"):
         return [p for p in (slide.path, slide.coordinates, slide.image) if p is not None]
     files = find_run(slide.path).every_file()
     return [*files, *([slide.image] if slide.image else [])]

@@ -17,6 +17,7 @@ from stbench.slides.readers.plain import find_plain
 from stbench.slides.readers.section import Section
 from stbench.slides.readers.spaceranger import is_spaceranger
 from stbench.slides.readers.validate import TOLERATED_DISAGREEMENT, validate
+from stbench.slides.readers.visium_hd import bin_folders, full_image, run_folder
 from stbench.slides.slide import LABELS
 
 TABLE = "slides.csv"
@@ -46,6 +47,7 @@ class Found:
     path: Path
     coordinates: Path | None = None
     image: Path | None = None
+    image_id: str = ""
 
 
 @dataclass
@@ -82,7 +84,8 @@ def understand(folder: Path, name: str, flags: Stated, cache_dir: Path) -> tuple
     stated = _table(folder.resolve() / TABLE, {slide.id for slide in found}) if folder.is_dir() else {}
     slides = [_understand(slide, name, stated.get(slide.id, {}), flags, cache_dir) for slide in found]
     patients = {slide.definition.patient for slide in slides}
-    protocol = PER_DATASET[0 if len(patients) > 1 else 1 if len(slides) > 1 else 2]
+    sections = {slide.definition.image_id or slide.definition.id for slide in slides}
+    protocol = PER_DATASET[0 if len(patients) > 1 else 1 if len(sections) > 1 else 2]
     return Definition(name=name, default_protocol=protocol, slides=tuple(s.definition for s in slides)), slides
 
 
@@ -91,7 +94,7 @@ def _refuse_ambiguous(found: list[Found], flags: Stated) -> None:
     if twice:
         places = ", ".join(str(slide.path) for slide in found if slide.id == twice[0])
         raise DataError(f"two slides are named {twice[0]} ({places}); rename one")
-    if flags.image and len(found) > 1:
+    if flags.image and len({slide.image_id or slide.id for slide in found}) > 1:
         raise UsageError(f"--image is for one slide, there are {len(found)}; name each one's image in a {TABLE}")
 
 
@@ -110,7 +113,11 @@ def _at(path: Path) -> Iterator[Found]:
         if path.suffix == ".h5ad":
             yield Found(path.stem, "h5ad", path)
         return
-    if is_spaceranger(path):
+    if bins := bin_folders(path):
+        section, image = run_folder(path).name, full_image(path)
+        for um, folder in bins.items():
+            yield Found(f"{section}-{um:03d}um", "visium-hd", folder, image=image, image_id=section)
+    elif is_spaceranger(path):
         yield Found(path.parent.name if path.name == "outs" else path.name, "spaceranger", path)
     elif files := sorted(path.glob("*.h5ad")):
         yield from (Found(file.stem, "h5ad", file) for file in files)
@@ -165,6 +172,7 @@ def _understand(found: Found, name: str, row: dict[str, str], flags: Stated, cac
         patient=patient or name,
         layout=found.layout,
         path=found.path,
+        image_id=found.image_id,
         coordinates=found.coordinates,
         image=image,
         swap_xy=flags.swap_xy,

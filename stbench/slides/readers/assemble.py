@@ -54,20 +54,22 @@ def as_counts(matrix: Any, where: str | Path) -> Any:
 
     if reason := why_not_counts(matrix):
         raise DataError(f"{where}: {reason}; give raw counts (whole numbers ≥ 0)")
-    counts = csr_matrix(matrix).astype(np.int32)
+    counts = csr_matrix(matrix)
+    if counts.dtype == np.int32 and counts.data.all():
+        return counts  # it may be gigabytes on disk
+    counts = counts.astype(np.int32)
     counts.eliminate_zeros()
     return counts
 
 
 def refuse_duplicates(where: str | Path, what: str, names: Sequence[str]) -> None:
     """Raise a DataError that names the first of `names` that appears twice."""
-    if len(set(names)) == len(names):
-        return
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise DataError(f"{where}: {what} {name} appears twice; ids must be unique, keep one of them")
-        seen.add(name)
+    import pandas as pd
+
+    index = pd.Index(names, dtype=object)
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise DataError(f"{where}: {what} {twice} appears twice; ids must be unique, keep one of them")
 
 
 def assemble(

@@ -61,9 +61,9 @@ class Places:
 
 
 def is_spaceranger(folder: Path) -> bool:
-    """Whether a folder (or its ``outs``) looks like Space Ranger output, Visium HD included (which reading refuses)."""
+    """Whether a folder (or its ``outs``) looks like Space Ranger output of a Visium slide."""
     run = find_run(folder)
-    return run.is_hd or (run.positions is not None and run.matrix is not None)
+    return run.positions is not None and run.matrix is not None
 
 
 def read_places(folder: Path, image: Path | None = None) -> Places:
@@ -97,7 +97,9 @@ def read_spaceranger(folder: Path, image: Path | None = None) -> Section:
     """
     run = find_run(folder)
     if run.is_hd:
-        raise DataError(f"{folder} is Visium HD output (binned by squares), which this reader does not cover")
+        raise DataError(
+            f"{folder} is Visium HD output, binned by squares; read one bin size of it, or import it: each is a slide"
+        )
     if run.matrix is None:
         raise DataError(f"{run.outs}: none of {', '.join(MATRICES)} is there; {REMEDY}")
     places = _places(run, image)

@@ -47,8 +47,8 @@ def validate(section: Section, name: str, cache_dir: Path) -> list[str]:
     if not adata.n_obs or not adata.n_vars:
         what = "spots" if not adata.n_obs else "genes"
         raise DataError(f"{where} has no {what}; check that its files are complete and belong together")
-    refuse_duplicates(where, "spot", list(adata.obs_names))
-    refuse_duplicates(where, "gene", list(adata.var_names))
+    refuse_duplicates(where, "spot", adata.obs_names)
+    refuse_duplicates(where, "gene", adata.var_names)
     if reason := why_not_counts(adata.X):
         raise DataError(f"{where}: {reason}; give raw counts (whole numbers ≥ 0)")
     centers = np.asarray(adata.obsm["spatial"], np.float64)
