@@ -8,6 +8,7 @@ bins of 8 µm and millions of 2 µm: counts are kept on disk and sparse, and not
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,30 @@ COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres
 TOLERATED_DISAGREEMENT = 0.05
 VALUES_PER_BLOCK = 1 << 24
 REMEDY = "give the folder outs/ of a complete Space Ranger run, unpacked anew"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the scale factors of a bin size say, and the image they are taken for.
+
+    Attributes
+    ----------
+    bin_um
+        Side of a bin.
+    image, mpp, source
+        The image, its µm per pixel and where they came from.
+    factor
+        Pixels of that image per full-resolution pixel.
+    notes
+        Sentences for the user.
+    """
+
+    bin_um: float
+    image: Path | None
+    mpp: float
+    source: str
+    factor: float
+    notes: tuple[str, ...]
 
 
 def bin_folders(folder: Path) -> dict[int, Path]:
@@ -82,6 +107,21 @@ def full_image(folder: Path) -> Path | None:
     return next(iter([*named, *(image for place in places for image in images_in(place))]), None)
 
 
+def read_scale(folder: Path, image: Path | None = None) -> Scale:
+    """Read the scale of a bin size without its counts; parameters are those of `read_bins`.
+
+    Raises
+    ------
+    DataError
+        Scale factors that are missing, damaged or contradict each other.
+    """
+    run = find_run(folder)
+    stated = _read_scalefactors(run, folder)
+    image, factor, notes = _choose_image(run, image, stated)
+    mpp = float(stated["microns_per_pixel"]) / factor
+    return Scale(float(stated["bin_size_um"]), image, mpp, "microns_per_pixel", factor, notes)
+
+
 def read_bins(folder: Path, image: Path | None, cache_dir: Path) -> Section:
     """Read the bins of one size.
 
@@ -108,8 +148,7 @@ def read_bins(folder: Path, image: Path | None, cache_dir: Path) -> Section:
     run = find_run(folder)
     if run.matrix is None or run.matrix.suffix != ".h5":
         raise DataError(f"{folder}: filtered_feature_bc_matrix.h5 is not there; {REMEDY}")
-    scale = _read_scale(run, folder)
-    image, factor, said = _choose_image(run, image, scale)
+    scale = read_scale(folder, image)
     counts, barcodes, genes, symbols = _read_counts(run.matrix, cache_dir)
     places = _read_places(run).reindex(barcodes)
     if missing := int(places["in_tissue"].isna().sum()):
@@ -119,15 +158,13 @@ def read_bins(folder: Path, image: Path | None, cache_dir: Path) -> Section:
         counts,
         barcodes,
         genes,
-        places[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy() * factor,
+        places[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy() * scale.factor,
         symbols=symbols,
         array=places[["array_row", "array_col"]].to_numpy(),
         in_tissue=places["in_tissue"].to_numpy(),
     )
-    mpp = float(scale["microns_per_pixel"]) / factor
-    return Section(
-        adata, image, mpp, "microns_per_pixel", float(scale["bin_size_um"]), "square", "square", "Visium HD", said
-    )
+    stated = (scale.image, scale.mpp, scale.source, scale.bin_um)
+    return Section(adata, *stated, "square", "square", "Visium HD", scale.notes)
 
 
 def _size(folder: Path) -> int:
@@ -136,7 +173,7 @@ def _size(folder: Path) -> int:
     return int(digits) if folder.name.startswith("square_") and digits.isdecimal() and folder.is_dir() else 0
 
 
-def _read_scale(run: RunFiles, folder: Path) -> dict[str, Any]:
+def _read_scalefactors(run: RunFiles, folder: Path) -> dict[str, Any]:
     """Scale factors that agree with each other and with the folder's name."""
     path = run.spatial / SCALEFACTORS
     try:
