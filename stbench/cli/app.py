@@ -16,6 +16,7 @@ from stbench.cli import (
     ls,
     plot,
     plugins,
+    predict,
     query,
     report,
     reproduce,
@@ -56,6 +57,7 @@ app.command("run")(run.run)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("task")(task.task)
 app.command("score")(score.score)
+app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("enrich")(enrich.enrich)

@@ -20,10 +20,11 @@ def predict(model: Model[Any], slide: Slide) -> Prediction:
     """Let a model predict a slide that carries no expression, in blocks where the slide is large and the model can."""
     if not model.pointwise or not slide.is_large:
         return model.predict(slide)
-    return _blocks(model, slide)
+    return in_blocks(model, slide)
 
 
-def _blocks(model: Model[Any], slide: Slide) -> Iterator[PredictionBlock]:
+def in_blocks(model: Model[Any], slide: Slide) -> Iterator[PredictionBlock]:
+    """Let a pointwise model predict some thousand spots at a time; nothing of their patches stays in the cache."""
     for start in range(0, slide.n_spots, SPOTS_PER_BLOCK):
         rows = slice(start, min(start + SPOTS_PER_BLOCK, slide.n_spots))
         mean = model.predict(slide.block(rows))

@@ -32,8 +32,7 @@ def kept_model(run: Path, cell: Cell, context: Context) -> Model[Any]:
     DataError
         What was kept cannot be loaded.
     """
-    if not (run / FOLDER).is_dir():
-        raise UsageError(f"run {run.name} kept no model; run the cell again with --keep model --fresh")
+    require_kept(run)
     spec = discover().get("model", f"{cell.model_distribution}:{cell.model}").spec
     model: Model[Any] = spec.load()(spec.load_params().model_validate(cell.params), context)
     if not isinstance(model, Savable):
@@ -43,6 +42,32 @@ def kept_model(run: Path, cell: Cell, context: Context) -> Model[Any]:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{run / FOLDER} cannot be loaded ({error}); run the cell again with --fresh") from error
     return model
+
+
+def require_kept(run: Path) -> None:
+    """Raise `UsageError` for a run that kept no model."""
+    if not (run / FOLDER).is_dir():
+        raise UsageError(f"run {run.name} kept no model; run the cell again with --keep model --fresh")
+
+
+def kept_panel(run: Path) -> list[str]:
+    """Genes that a run's model predicts, in its order.
+
+    Raises
+    ------
+    DataError
+        The run's moments, which list them, are damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        genes = pq.read_table(run / "moments.parquet", columns=["gene"])["gene"].to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{run / 'moments.parquet'} cannot be read ({error}); run the cell again with --fresh"
+        ) from error
+    return list(dict.fromkeys(genes))
 
 
 def held_out_slide(cell: Cell, slide: str, context: DatasetContext) -> Slide:

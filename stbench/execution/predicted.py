@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stbench.errors import PredictionError
 from stbench.models import Points, Prediction
+from stbench.models.contract import PredictionBlock
 from stbench.slides import Slide
 
 Array = NDArray[np.float32]
@@ -58,11 +59,33 @@ def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> 
     expected = (slide.n_spots, n_genes)
     if isinstance(prediction, np.ndarray):
         return Predicted(_checked(prediction, expected, slide))
+    blocks = checked_blocks(prediction, slide, n_genes)
+    folder.mkdir(parents=True, exist_ok=True)
+    mean, std = _by_gene(folder / "mean.npy", expected), None
+    for rows, block, block_std in blocks:
+        mean[rows] = block
+        if block_std is not None:
+            if std is None:
+                std = _by_gene(folder / "std.npy", expected)
+                std[:] = np.nan
+            std[rows] = block_std
+    return Predicted(mean, std)
+
+
+def checked_blocks(prediction: Prediction, slide: Slide, n_genes: int) -> Iterator[PredictionBlock]:
+    """Check a prediction block by block as it comes; an array is one block.
+
+    Raises
+    ------
+    PredictionError
+        Wrong shape, values that are not finite, blocks that do not tile the slide.
+    """
+    if isinstance(prediction, np.ndarray):
+        yield slice(0, slide.n_spots), _checked(prediction, (slide.n_spots, n_genes), slide), None
+        return
     if not hasattr(prediction, "__next__"):
         kind = type(prediction).__name__
         raise PredictionError(f"predict returned {kind}; return a numpy array (spots, genes) or an iterator of blocks")
-    folder.mkdir(parents=True, exist_ok=True)
-    mean, std = _by_gene(folder / "mean.npy", expected), None
     stop = 0
     blocks: Iterator[object] = prediction  # a plugin's
     for item in blocks:
@@ -76,15 +99,9 @@ def gather(prediction: Prediction, slide: Slide, n_genes: int, folder: Path) -> 
             raise PredictionError(f"slide {slide.info.id}: a block ends at spot {rows.stop} of {slide.n_spots}")
         stop = rows.stop
         shape = (rows.stop - rows.start, n_genes)
-        mean[rows] = _checked(block, shape, slide)
-        if block_std is not None:
-            if std is None:
-                std = _by_gene(folder / "std.npy", expected)
-                std[:] = np.nan
-            std[rows] = _checked(block_std, shape, slide)
+        yield rows, _checked(block, shape, slide), None if block_std is None else _checked(block_std, shape, slide)
     if stop != slide.n_spots:
         raise PredictionError(f"slide {slide.info.id}: blocks end at spot {stop} of {slide.n_spots}")
-    return Predicted(mean, std)
 
 
 def _by_gene(path: Path, shape: tuple[int, int]) -> Array:

@@ -90,15 +90,7 @@ class TrainedHere:
     @property
     def device(self) -> str:
         """The device asked for, or the machine's best."""
-        if self.options.device == "cuda":
-            return "cuda:0"
-        if self.options.device != "auto":
-            return self.options.device
-        import torch
-
-        if torch.cuda.is_available():
-            return "cuda:0"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch_device(self.options.device)
 
     def fit(self, train: Sequence[Slide], validation: Sequence[Slide]) -> None:
         """Make the model and train it."""
@@ -168,6 +160,19 @@ class TrainedHere:
         params = spec.load_params().model_validate(self.cell.params)
         model: Model = spec.load()(params, context)  # type: ignore[type-arg]
         return model
+
+
+def torch_device(asked: str) -> str:
+    """The device asked for as torch names it; of ``auto``, the machine's best."""
+    if asked == "cuda":
+        return "cuda:0"
+    if asked != "auto":
+        return asked
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda:0"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def seed_everything(seed: int) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stbench.models.arrays import load_arrays, save_arrays
 from stbench.models.contract import Model, Params, stack_targets
 from stbench.slides import Slide
+
+FITTED = "mean.safetensors"
 
 
 class MeanParams(Params):
@@ -29,3 +33,11 @@ class Mean(Model[MeanParams]):
     def predict(self, slide: Slide) -> NDArray[np.float32]:
         """Return the same row for every spot, (spots, genes)."""
         return np.tile(self.mean, (slide.n_spots, 1))
+
+    def save(self, folder: Path) -> None:
+        """Write the mean."""
+        save_arrays(folder / FITTED, {"mean": self.mean})
+
+    def load(self, folder: Path) -> None:
+        """Restore a saved mean."""
+        self.mean = load_arrays(folder / FITTED)["mean"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stbench.slides.averaged import averaged
 from stbench.slides.regions import SlideImage
 
 RESOLUTION_UM = 8.0
@@ -16,8 +17,6 @@ CHROMA = (8.0, 30.0)
 """Bounds of the threshold, in levels of 0–255: without them an image that is all tissue would be split by its stain."""
 SMALLEST_UM = 100.0
 """Side of the smallest piece of tissue, and of the smallest hole."""
-STRIP = 1024
-"""Rows of the mask's image level read at a time."""
 
 
 @dataclass(frozen=True)
@@ -58,26 +57,9 @@ def tissue_mask(image: SlideImage, mpp: float | None) -> TissueMask:
     from skimage.morphology import remove_small_holes, remove_small_objects
 
     wanted = RESOLUTION_UM / mpp if mpp else max(image.size) / LONGEST
-    chroma, px = _chroma(image, max(1.0, wanted))
+    colours, px = averaged(image, max(1.0, wanted))
+    chroma = np.ptp(colours, axis=2)
     found = chroma > np.clip(threshold_otsu(chroma), *CHROMA)  # type: ignore[no-untyped-call]
     area = max(1, round((SMALLEST_UM / RESOLUTION_UM) ** 2))
     found = remove_small_holes(remove_small_objects(found, max_size=area - 1), max_size=area - 1)
     return TissueMask(found, px)
-
-
-def _chroma(image: SlideImage, wanted: float) -> tuple[NDArray[np.float32], float]:
-    """Chroma of the averaged image, (height, width), and level-0 pixels per pixel of it."""
-    from skimage.transform import downscale_local_mean
-
-    level = max(i for i, d in enumerate(image.downsamples) if d <= wanted or i == 0)
-    factor = max(1, int(wanted / image.downsamples[level]))
-    width, height = (int(side / image.downsamples[level]) for side in image.size)
-    rows = STRIP // factor * factor or factor
-    strips = [
-        downscale_local_mean(  # type: ignore[no-untyped-call]
-            image.read(0, top, width, min(rows, height - top), level), (factor, factor, 1)
-        )
-        for top in range(0, height, rows)
-    ]
-    averaged = np.concatenate(strips)
-    return np.ptp(averaged, axis=2).astype(np.float32), factor * image.downsamples[level]

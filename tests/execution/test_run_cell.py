@@ -175,10 +175,10 @@ def test_a_notebook_needs_nothing_but_the_cell(toys: Any, tmp_path: Path, monkey
 def test_models_and_predictions_are_kept_when_asked(toys: Any, capsys: pytest.CaptureFixture[str]) -> None:
     options = toys.options.model_copy(update={"keep": frozenset({"model"})})
 
-    record = run_cell(toys.cell("mean"), options)
+    record = run_cell(toys.cell("toy-blind"), options)
 
     assert record.status == "ok"
-    assert "mean has no save and load; its weights are not kept" in capsys.readouterr().out
+    assert "toy-blind has no save and load; its weights are not kept" in capsys.readouterr().out
 
 
 def test_a_record_is_json_that_reads_back(toys: Any) -> None:

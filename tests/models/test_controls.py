@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from stbench.errors import DataError
 from stbench.models.mean import Mean, MeanParams
 from stbench.models.position import Position, PositionParams
 from stbench.slides import Slide
@@ -82,3 +84,21 @@ def test_a_seed_changes_nothing(slides: list[Slide], tmp_path: Path) -> None:
         predictions.append(model.predict(slides[2]))
 
     np.testing.assert_array_equal(*predictions)
+
+
+@pytest.mark.parametrize(("model_class", "params"), [(Mean, MeanParams()), (Position, PositionParams(k=3))])
+def test_what_was_saved_predicts_alike(model_class: Any, params: Any, slides: list[Slide], tmp_path: Path) -> None:
+    fitted, loaded = (model_class(params, context(tmp_path)) for _ in range(2))
+    fitted.fit(slides[:2], [])
+    fitted.save(tmp_path)
+
+    loaded.load(tmp_path)
+
+    np.testing.assert_array_equal(loaded.predict(slides[2]), fitted.predict(slides[2]))
+
+
+def test_a_damaged_file_is_said(slides: list[Slide], tmp_path: Path) -> None:
+    (tmp_path / "mean.safetensors").write_bytes(b"no arrays at all")
+
+    with pytest.raises(DataError, match=r"mean.safetensors is damaged .* run the cell again with --fresh"):
+        Mean(MeanParams(), context(tmp_path)).load(tmp_path)

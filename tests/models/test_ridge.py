@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from stbench.errors import DataError
 from stbench.models import inner_folds
 from stbench.models.embeddings import Embedder
 from stbench.models.encoders import load_encoder
@@ -116,6 +117,24 @@ def test_validation_is_not_used(slides: list[Slide], folder: Path) -> None:
 
 def test_parameters_counted_are_those_of_the_regression(slides: list[Slide], folder: Path) -> None:
     assert fitted(slides[:2], folder, alpha=1.0, n_components=8).n_parameters == (8 + 1) * 6
+
+
+def test_what_was_saved_predicts_alike(slides: list[Slide], folder: Path, tmp_path: Path) -> None:
+    model = fitted(slides[:3], folder, n_components=8)
+    model.save(tmp_path)
+    loaded = Ridge(model.params, context(folder))
+    loaded.load(tmp_path)
+
+    np.testing.assert_array_equal(loaded.predict(slides[3]), model.predict(slides[3]))
+    assert (loaded.alpha, loaded.n_parameters) == (model.alpha, model.n_parameters)
+
+
+def test_an_encoder_with_other_weights_is_refused(slides: list[Slide], folder: Path, tmp_path: Path) -> None:
+    fitted(slides[:2], folder, alpha=1.0).save(tmp_path)
+    other = Ridge(RidgeParams(**(SMALL | {"encoder": "test_vit"})), context(folder))
+
+    with pytest.raises(DataError, match=r"was fitted on encoder test_resnet:random-.*, and here is test_vit"):
+        other.load(tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [{"alpha": 0}, {"pixels": 0}, {"weights": "imagenet"}, {"alpha": float("inf")}])
