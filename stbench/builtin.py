@@ -80,6 +80,14 @@ def stbench_datasets() -> list[DatasetSpec]:
             technology="simulated",
         ),
         DatasetSpec(
+            name="simulated-hd",
+            factory="stbench.datasets.simulated.hd_dataset:SimulatedHD",
+            title="the same tissue in square bins of 8 and 16 µm: 2 further patients, 1 section each",
+            organ="simulated",
+            species="simulated",
+            technology="simulated HD",
+        ),
+        DatasetSpec(
             name="her2st",
             factory="stbench.datasets.her2st:Her2st",
             title="HER2+ breast tumours: 8 patients, 36 sections",

@@ -48,6 +48,7 @@ FOLDERS = {
     "embedded": CacheFolder("images taken out of h5ad files", "copied"),
     "unpacked": CacheFolder("images unpacked from gzip", "copied"),
     "simulated": CacheFolder("the simulated data set, by version of its generator", "copied"),
+    "simulated-hd": CacheFolder("the simulated data set of bins, by version of its generator", "copied"),
     "data": CacheFolder("downloads", "kept"),
     "weights": CacheFolder("weight files put there by hand", "kept"),
     "checksums": CacheFolder("checksums recorded at the first download", "kept"),

@@ -88,6 +88,44 @@ def gene_programme(seed: int = 0) -> GeneProgramme:
     )
 
 
+class Rates:
+    """What a patient's genes are expected to reach anywhere in a section.
+
+    Attributes
+    ----------
+    library_depth
+        Counts that a 55 µm spot of this patient has.
+    """
+
+    def __init__(self, patient: int, section: int, seed: int = 0) -> None:
+        self._programme = gene_programme(seed)
+        patient_rng = np.random.default_rng([seed, patient, 0, _PATIENT])
+        self._base = _log_shares(self._programme.log_abundance + patient_rng.normal(0, 0.3, len(GENES)))
+        self.library_depth = float(_MEAN_DEPTH * np.exp(patient_rng.normal(0, 0.12)))
+        self._field_stream = [seed, patient, section, _FIELD]
+
+    def log_share(
+        self, region: NDArray[np.str_], nuclei: NDArray[np.float64], centers_um: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Log share of the counts ``(points, genes)``.
+
+        Parameters
+        ----------
+        region, nuclei
+            Region at each point and nuclei within 27.5 µm of it ``(points,)``.
+        centers_um
+            The points, ``(points, 2)``.
+        """
+        programme = self._programme
+        fields = _hidden_fields(centers_um, np.random.default_rng(self._field_stream))
+        return np.asarray(
+            self._base
+            + (region[:, None] == np.array(REGIONS)) @ programme.by_region
+            + np.log2((1 + nuclei) / 10)[:, None] * programme.by_density
+            + fields @ programme.by_field
+        )
+
+
 def measure_expression(tissue: Tissue, patient: int, section: int, seed: int = 0) -> Expression:
     """Simulate the counts of one section; the same arguments give the same bytes.
 
@@ -102,21 +140,11 @@ def measure_expression(tissue: Tissue, patient: int, section: int, seed: int = 0
         Non-negative integers naming the section.
     """
     programme = gene_programme(seed)
-    patient_rng = np.random.default_rng([seed, patient, 0, _PATIENT])
-    gene_shift = patient_rng.normal(0, 0.3, len(GENES))
-    library_depth = _MEAN_DEPTH * np.exp(patient_rng.normal(0, 0.12))
-
-    field_rng = np.random.default_rng([seed, patient, section, _FIELD])
-    fields = _hidden_fields(tissue.centers_px * tissue.mpp, field_rng)
-    log_share = (
-        _log_shares(programme.log_abundance + gene_shift)
-        + (tissue.region[:, None] == np.array(REGIONS)) @ programme.by_region
-        + np.log2((1 + tissue.nuclei_per_spot) / 10)[:, None] * programme.by_density
-        + fields @ programme.by_field
-    )  # (spots, genes)
+    rates = Rates(patient, section, seed)
+    log_share = rates.log_share(tissue.region, tissue.nuclei_per_spot, tissue.centers_px * tissue.mpp)
 
     rng = np.random.default_rng([seed, patient, section, _COUNTS])
-    spot_depth = library_depth * np.exp(rng.normal(0, 0.35, len(log_share)))
+    spot_depth = rates.library_depth * np.exp(rng.normal(0, 0.35, len(log_share)))
     mean = spot_depth[:, None] * np.exp(log_share)
     drawn = rng.negative_binomial(programme.size, programme.size / (programme.size + mean))
     lost = _DROPOUT * np.exp(-mean / 5)

@@ -25,7 +25,7 @@ from stbench.datasets.simulated.layout import (
 )
 from stbench.datasets.simulated.staining import APPEARANCE, Nuclei
 
-__all__ = ["PITCH_UM", "REGIONS", "SIZE_PX", "SPOT_DIAMETER_UM", "Tissue", "grow_tissue"]
+__all__ = ["PITCH_UM", "REGIONS", "SIZE_PX", "SPOT_DIAMETER_UM", "Ground", "Tissue", "grow_ground", "grow_tissue"]
 
 PITCH_UM = 75.0
 SPOT_DIAMETER_UM = 55.0
@@ -65,8 +65,32 @@ class Tissue:
     nuclei_per_spot: NDArray[np.float64]
 
 
-def grow_tissue(patient: int, section: int, seed: int = 0) -> Tissue:
-    """Simulate one section; the same arguments give the same bytes.
+@dataclass(frozen=True)
+class Ground:
+    """One section before anything is measured on it.
+
+    Attributes
+    ----------
+    image
+        RGB, ``(1280, 1280, 3)`` uint8, at 1 µm per pixel.
+    layout
+        What lies at each pixel.
+    nuclei
+        Centres of the nuclei, in pixels.
+    """
+
+    image: NDArray[np.uint8]
+    layout: Layout
+    nuclei: cKDTree
+
+    def nuclei_around(self, centers_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Count the nuclei within the 55 µm disc around each of the points ``(n, 2)``."""
+        within = self.nuclei.query_ball_point(centers_px, SPOT_DIAMETER_UM / 2, return_length=True)
+        return np.asarray(within, dtype=np.float64)
+
+
+def grow_ground(patient: int, section: int, seed: int = 0) -> Ground:
+    """Simulate a section's tissue and its image; the same arguments give the same bytes.
 
     Sections of a patient share the layout of regions and the stain, not the nuclei.
 
@@ -90,18 +114,22 @@ def grow_tissue(patient: int, section: int, seed: int = 0) -> Tissue:
     stain_rng = np.random.default_rng([seed, patient, 0, _STAIN])
     image = staining.develop(haematoxylin, eosin, stain_rng, texture_rng)
 
-    row, col, centers = _spots_over(layout.tissue)
+    return Ground(image, layout, cKDTree(np.column_stack([nuclei.x, nuclei.y])))
+
+
+def grow_tissue(patient: int, section: int, seed: int = 0) -> Tissue:
+    """Simulate one section with its spots; parameters are those of `grow_ground`."""
+    ground = grow_ground(patient, section, seed)
+    row, col, centers = _spots_over(ground.layout.tissue)
     x, y = centers.round().astype(np.intp).T
-    nuclei_tree = cKDTree(np.column_stack([nuclei.x, nuclei.y]))
-    within = nuclei_tree.query_ball_point(centers, SPOT_DIAMETER_UM / 2, return_length=True)
     return Tissue(
-        image=image,
+        image=ground.image,
         mpp=1.0,
         centers_px=centers,
         array_row=row,
         array_col=col,
-        region=np.array(REGIONS)[layout.region[y, x]],
-        nuclei_per_spot=np.asarray(within, dtype=np.float64),
+        region=np.array(REGIONS)[ground.layout.region[y, x]],
+        nuclei_per_spot=ground.nuclei_around(centers),
     )
 
 
