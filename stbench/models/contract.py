@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,6 +183,51 @@ class Attentive(Protocol):
 
     def attention(self, slide: Slide, spot: int) -> NDArray[np.float32]:
         """How much the fitted model lets a spot attend to each spot, (layers, heads, spots); each row sums to 1."""
+        ...
+
+
+class DenseTile(NamedTuple):
+    """A rectangle of a dense map.
+
+    Attributes
+    ----------
+    top, left
+        Row and column of its first pixel in the map.
+    values
+        (genes, rows, columns) float32, in target units.
+    """
+
+    top: int
+    left: int
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DenseMap:
+    """Expression everywhere on a slide's image, from the image's top left corner on.
+
+    Attributes
+    ----------
+    shape
+        Rows and columns.
+    pixel_um, pixel_px
+        Side of a pixel of the map in µm, and in pixels of the slide's image.
+    tiles
+        Rectangles that together cover the map, each pixel once; made when asked for: one is in memory at a time.
+    """
+
+    shape: tuple[int, int]
+    pixel_um: float
+    pixel_px: float
+    tiles: Iterator[DenseTile]
+
+
+@runtime_checkable
+class Dense(Protocol):
+    """A model that predicts everywhere on an image, spots or not."""
+
+    def dense(self, slide: Slide, genes: Sequence[int]) -> DenseMap:
+        """Predict the whole image of a slide for some genes, given by their columns in a prediction."""
         ...
 
 

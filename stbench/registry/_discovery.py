@@ -47,6 +47,7 @@ IN_THIS_REPOSITORY = {
     "bleep": "stbench-bleep",
     "st-gchb": "stbench-gchb",
     "random-retrieval": "stbench-bleep",
+    "pixnet": "stbench-pixnet",
     "vit": "stbench-sepal",
     "vit-delta": "stbench-sepal",
     "vit-delta-s7": "stbench-sepal",

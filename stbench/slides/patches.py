@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stbench.errors import DataError
 from stbench.slides.image import SlideImage
+from stbench.slides.resampling import coarsest_level, resampled
 
 BLACK = 2
 """A pixel whose largest channel is at most this is masked.
@@ -17,7 +18,6 @@ Measured on HER2+: the masks of A1 and A2 are exactly 0, and any threshold from 
 of masked spots; of the 460 million pixels of B4 and C2 to C5, which have no mask, two reach 2 or less.
 """
 
-_LEVEL_TOLERANCE = 1.01  # levels are rounded to whole pixels: one of 4.0003 serves a request for 4
 _DISK_PX = 32  # pixels across a spot that settle its masked share to a few per cent
 
 
@@ -66,14 +66,14 @@ def cut_patches(
         out = np.empty(shape, np.uint8)
     elif out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out is {out.dtype} {out.shape}; it must be uint8 {shape}")
-    level = _coarsest_level(image, side_px / pixels)
+    level = coarsest_level(image, side_px / pixels)
     for spot in _in_reading_order(centers_px, side_px):
         x, y = centers_px[spot]
         if side_px == pixels:
             left, top = math.floor(x) - pixels // 2, math.floor(y) - pixels // 2
             out[spot] = image.read(left, top, pixels, pixels)
         else:
-            out[spot] = _resampled(image, level, x, y, side_px, pixels)
+            out[spot] = _square(image, level, x, y, side_px, pixels)
     return out
 
 
@@ -100,7 +100,7 @@ def masked_fraction(image: SlideImage, centers_px: NDArray[np.floating], diamete
         If a centre is not finite, or the image is damaged.
     """
     centers_px = _finite_centers(image, centers_px)
-    level = _coarsest_level(image, diameter_px / _DISK_PX)
+    level = coarsest_level(image, diameter_px / _DISK_PX)
     radius = max(diameter_px / image.downsamples[level] / 2, math.sqrt(0.5))
     side = math.ceil(2 * radius) + 1
     fractions = np.empty(len(centers_px))
@@ -128,28 +128,14 @@ def _finite_centers(image: SlideImage, centers_px: NDArray[np.floating]) -> NDAr
     return centers
 
 
-def _coarsest_level(image: SlideImage, downsample: float) -> int:
-    """Level of the largest downsample up to the one asked for."""
-    limit = max(1.0, downsample) * _LEVEL_TOLERANCE
-    enough = [level for level, each in enumerate(image.downsamples) if each <= limit]
-    return max(enough, key=lambda level: image.downsamples[level])
-
-
 def _in_reading_order(centers_px: NDArray[np.float64], band_px: float) -> NDArray[np.intp]:
     """Spots band by band from the top, so that neighbours share decoded tiles."""
     return np.lexsort((centers_px[:, 0], np.floor(centers_px[:, 1] / max(band_px, 256.0))))
 
 
-def _resampled(image: SlideImage, level: int, x: float, y: float, side_px: float, pixels: int) -> NDArray[np.uint8]:
+def _square(image: SlideImage, level: int, x: float, y: float, side_px: float, pixels: int) -> NDArray[np.uint8]:
     """One square resampled with subpixel accuracy, (pixels, pixels, 3)."""
-    from PIL import Image
-
     downsample = image.downsamples[level]
     side = side_px / downsample
-    margin = math.ceil(max(side / pixels, 1.0)) + 1  # half the filter's width
     left, top = x / downsample - side / 2, y / downsample - side / 2
-    first_x, first_y = math.floor(left) - margin, math.floor(top) - margin
-    extent = math.ceil(side) + 2 * margin + 1
-    region = Image.fromarray(image.read(first_x, first_y, extent, extent, level))
-    box = (left - first_x, top - first_y, left - first_x + side, top - first_y + side)
-    return np.asarray(region.resize((pixels, pixels), Image.Resampling.BILINEAR, box=box))
+    return resampled(image, level, (left, top), (side, side), (pixels, pixels))

@@ -1,0 +1,1 @@
+"""PixNet (Zhang, Yang, Pan 2025) for stbench."""
