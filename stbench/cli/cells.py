@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stbench.cli.options import Format
+from stbench.cli.remote_store import upload_after_cells
 
 if TYPE_CHECKING:
     from stbench.execution import RunOptions
@@ -62,9 +63,15 @@ def execute(
         )
         for cell in todo
     ]
+    upload = upload_after_cells(options.store)
     with CellProgress(tasks, quiet) as progress:
+
+        def ended(task: Task, record: RunRecord) -> None:
+            progress.ended(task, record)
+            upload()
+
         try:
-            run_tasks(tasks, options, progress.started, progress.ended)
+            run_tasks(tasks, options, progress.started, ended)
         except KeyboardInterrupt:
             progress.note("interrupted; finished cells are kept, the same command goes on from here")
             return progress.records, INTERRUPTED

@@ -8,8 +8,18 @@ from typing import Annotated
 
 import typer
 
+from stbench.cli.remote_store import store_folder
+
 StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="STBENCH_STORE", help="Folder that holds all runs.", show_default=True)
+    Path,
+    typer.Option(
+        "--store",
+        parser=store_folder,
+        metavar="FOLDER|URI",
+        envvar="STBENCH_STORE",
+        help="Folder that holds all runs, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX.",
+        show_default=True,
+    ),
 ]
 DataDirOption = Annotated[
     Path | None,
