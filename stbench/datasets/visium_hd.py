@@ -1,7 +1,8 @@
 """10x Genomics' Visium HD sections of a human breast cancer and of a mouse brain, as Space Ranger 3 wrote them.
 
-Addresses and names were not verified, and the second sections that PixNet's paper counts are not named in public code:
-sections beyond the one that is downloaded are read where they are put beside it, each in a folder of its own.
+Addresses and names are those of other people's scripts and were not verified. Which two sections of each PixNet's paper
+took is not said: those beyond the one that is downloaded are read where they are put beside it, each in a folder of
+its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stbench.slides.readers.spaceranger_files import find_run
 from stbench.slides.readers.validate import validate
 from stbench.slides.readers.visium_hd import BINNED, Scale, bin_folders, full_image, read_bins, read_scale
 
-SITE = "https://cf.10xgenomics.com/samples/spatial-exp/3.0.0"  # not verified; neither are the names below it
+SITE = "https://cf.10xgenomics.com/samples/spatial-exp"  # not verified; neither are the names below it
 
 
 class VisiumHD(PublishedDataset):
@@ -30,14 +31,15 @@ class VisiumHD(PublishedDataset):
 
     Attributes
     ----------
-    sample
-        Class attribute: what 10x Genomics calls the section that can be downloaded.
+    sample, version
+        Class attributes: what 10x Genomics calls the section that can be downloaded, and Space Ranger's version.
     organ, species, patient
         Class attributes.
     """
 
     default_protocol = "stbench-blocks-v1"
     sample: str
+    version: str
     organ: str
     species: str
     patient: str
@@ -84,8 +86,8 @@ class VisiumHD(PublishedDataset):
 
     def download(self) -> None:
         """The section that is known by name."""
-        where = f"{SITE}/{self.sample}/{self.sample}"
-        published = (Archive(f"{where}_{BINNED}.tar.gz", parts=(BINNED,)), SingleFile(f"{where}_tissue_image.btf"))
+        where = f"{SITE}/{self.version}/{self.sample}/{self.sample}"
+        published = (Archive(f"{where}_{BINNED}.tar.gz", parts=(BINNED,)), SingleFile(f"{where}_tissue_image.tif"))
         fetch(f"{self.name} {self.sample}", published, self.downloaded / self.sample, self.remedy)
 
     @cached_property
@@ -128,7 +130,7 @@ class VisiumHDBreast(VisiumHD):
 
     name = "visium-hd-breast"
     subfolders = ("visium-hd-breast",)
-    sample = "Visium_HD_Human_Breast_Cancer"
+    sample, version = "Visium_HD_Human_Breast_Cancer_Fresh_Frozen", "3.1.1"
     organ, species, patient = "breast", "human", "10x-breast"
 
 
@@ -137,7 +139,7 @@ class VisiumHDBrain(VisiumHD):
 
     name = "visium-hd-brain"
     subfolders = ("visium-hd-brain",)
-    sample = "Visium_HD_Mouse_Brain"
+    sample, version = "Visium_HD_Mouse_Brain", "3.0.0"
     organ, species, patient = "brain", "mouse", "10x-mouse-brain"
 
 

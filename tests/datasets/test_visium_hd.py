@@ -14,16 +14,17 @@ from stbench.datasets.visium_hd import VisiumHDBrain, VisiumHDBreast
 from stbench.errors import DataError
 from stbench.protocols.folds import leave_one_section_out
 
-SAMPLE = "Visium_HD_Human_Breast_Cancer"
+SAMPLE = "Visium_HD_Human_Breast_Cancer_Fresh_Frozen"
 
 
 def published(site: Path) -> None:
     """Put the archive and the image where the site has them."""
     outs = make_run(site / "made/outs", (8, 16))
-    (site / SAMPLE).mkdir()
-    with tarfile.open(site / SAMPLE / f"{SAMPLE}_binned_outputs.tar.gz", "w:gz") as archive:
+    place = site / "3.1.1" / SAMPLE
+    place.mkdir(parents=True)
+    with tarfile.open(place / f"{SAMPLE}_binned_outputs.tar.gz", "w:gz") as archive:
         archive.add(outs / "binned_outputs", "binned_outputs")
-    shutil.move(site / "made/tissue_image.btf", site / SAMPLE / f"{SAMPLE}_tissue_image.btf")
+    shutil.move(site / "made/tissue_image.btf", place / f"{SAMPLE}_tissue_image.tif")
 
 
 def test_it_is_downloaded(site: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +39,7 @@ def test_it_is_downloaded(site: tuple[Path, str], tmp_path: Path, monkeypatch: p
     assert slide.image.size == (192, 192)
     assert slide.patches(pixels=8, microns=8.0).shape == (slide.n_spots, 8, 8, 3)
     assert {file.name for file in dataset.files()} >= {
-        f"{SAMPLE}/{SAMPLE}_tissue_image.btf",
+        f"{SAMPLE}/{SAMPLE}_tissue_image.tif",
         f"{SAMPLE}/square_008um/filtered_feature_bc_matrix.h5",
         f"{SAMPLE}/square_016um/spatial/tissue_positions.parquet",
     }

@@ -19,6 +19,7 @@ from stbench.errors import DataError
 from stbench.slides import cache
 from stbench.slides.readers.assemble import assemble
 from stbench.slides.readers.images import images_in
+from stbench.slides.readers.pitch import measure_pitch
 from stbench.slides.readers.section import Section
 from stbench.slides.readers.spaceranger_files import IMAGES, SCALEFACTORS, RunFiles, find_run
 
@@ -31,6 +32,8 @@ POSITIONS = "tissue_positions.parquet"
 COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 TOLERATED_DISAGREEMENT = 0.05
 VALUES_PER_BLOCK = 1 << 24
+PLACES_LOOKED_AT = 20_000
+"""Bins whose places settle the pitch."""
 REMEDY = "give the folder outs/ of a complete Space Ranger run, unpacked anew"
 
 
@@ -100,11 +103,18 @@ def run_folder(folder: Path) -> Path:
 
 
 def full_image(folder: Path) -> Path | None:
-    """The full-resolution image beside the bins of a run, if there is one; the folder is as for `bin_folders`."""
+    """The full-resolution image beside the bins of a run, if there is one; the folder is as for `bin_folders`.
+
+    It is called ``tissue_image`` with or without the sample before it, ``image`` alone, or it is the only image there.
+    The CytAssist's image of the slide, which 10x Genomics calls ``<sample>_image`` or ``…cytassist…``, is not taken.
+    """
     run = run_folder(folder)
-    places = [place for place in (run, run / "outs") if place.is_dir()]
-    named = [image for place in places for stem in ("tissue_image", "image") for image in images_in(place, stem)]
-    return next(iter([*named, *(image for place in places for image in images_in(place))]), None)
+    images = [image for place in (run, run / "outs") if place.is_dir() for image in images_in(place)]
+    if named := [image for image in images if image.name.partition(".")[0].endswith("tissue_image")]:
+        return named[0]
+    others = [image for image in images if "cytassist" not in image.name.lower() and "_image." not in image.name]
+    plain = [image for image in others if image.name.startswith("image.")]
+    return next(iter(plain), others[0] if len(others) == 1 else None)
 
 
 def read_scale(folder: Path, image: Path | None = None) -> Scale:
@@ -153,6 +163,7 @@ def read_bins(folder: Path, image: Path | None, cache_dir: Path) -> Section:
     places = _read_places(run).reindex(barcodes)
     if missing := int(places["in_tissue"].isna().sum()):
         raise DataError(f"{run.spatial / POSITIONS}: {missing} of {len(barcodes)} bins have no position; {REMEDY}")
+    _refuse_other_pitch(places, scale, run.spatial)
     adata = assemble(
         run.matrix,
         counts,
@@ -226,6 +237,21 @@ def _read_places(run: RunFiles) -> pd.DataFrame:
         twice = places.index[places.index.duplicated()][0]
         raise DataError(f"{path}: bin {twice} appears twice; {REMEDY}")
     return places
+
+
+def _refuse_other_pitch(places: pd.DataFrame, scale: Scale, spatial: Path) -> None:
+    """Raise if the bins' places are not as far apart as the scale factors say they are."""
+    some = places.iloc[:: -(-len(places) // PLACES_LOOKED_AT)]
+    centers = some[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy()
+    pitch = measure_pitch(some[["array_row", "array_col"]].to_numpy(), centers)
+    expected = scale.bin_um / (scale.mpp * scale.factor)
+    if pitch is None:
+        return
+    if not pitch.fits or any(abs(px / expected - 1) > TOLERATED_DISAGREEMENT for px in (pitch.row_px, pitch.col_px)):
+        raise DataError(
+            f"{spatial / POSITIONS}: bins lie {pitch.row_px:.4g} and {pitch.col_px:.4g} px apart, {SCALEFACTORS} says "
+            f"{expected:.4g} px for {scale.bin_um:g} µm: they are not of one image; {REMEDY}"
+        )
 
 
 def _read_counts(path: Path, cache_dir: Path) -> tuple[csr_matrix, pd.Index, list[str], list[str]]:

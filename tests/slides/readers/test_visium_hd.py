@@ -67,6 +67,28 @@ def test_the_folder_may_be_any_of_a_run(given: str, tmp_path: Path) -> None:
     assert full_image(tmp_path / "S1" / given) == tmp_path / "S1/tissue_image.btf"
 
 
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        (["X_cytassist_image.tiff", "X_image.tif", "X_tissue_image.btf"], "X_tissue_image.btf"),
+        (["image.tif", "notes.png"], "image.tif"),
+        (["scan.tif"], "scan.tif"),
+        (["scan.tif", "notes.png"], None),
+        (["X_cytassist_image.tiff"], None),
+        (["X_image.tif"], None),
+    ],
+)
+def test_the_image_of_the_slide_is_told_from_others(there: list[str], taken: str | None, tmp_path: Path) -> None:
+    outs = make_run(tmp_path / "S1/outs", (16,))
+    (tmp_path / "S1/tissue_image.btf").unlink()
+    for name in there:
+        (tmp_path / "S1" / name).touch()
+
+    found = full_image(outs)
+
+    assert (found and found.name) == taken
+
+
 def test_counts_stay_on_disk(tmp_path: Path) -> None:
     outs = make_run(tmp_path / "S1/outs", (8,))
     with h5py.File(outs / "binned_outputs/square_008um/filtered_feature_bc_matrix.h5", "r+") as file:
@@ -101,6 +123,13 @@ def halved(folder: Path) -> None:
     pd.read_parquet(path).iloc[::2].to_parquet(path)
 
 
+def moved(folder: Path) -> None:
+    path = folder / "spatial/tissue_positions.parquet"
+    places = pd.read_parquet(path)
+    places[["pxl_row_in_fullres", "pxl_col_in_fullres"]] *= 0.8
+    places.to_parquet(path)
+
+
 def cut(folder: Path) -> None:
     path = folder / "filtered_feature_bc_matrix.h5"
     path.write_bytes(path.read_bytes()[:2000])
@@ -111,6 +140,8 @@ def cut(folder: Path) -> None:
     [
         (truncated, "tissue_positions.parquet is missing, truncated"),
         (halved, "bins have no position"),
+        (moved, r"bins lie 12.8 and 12.8 px apart, scalefactors_json.json says 16 px for 8 µm"),
+        (scaled(microns_per_pixel=0.25, spot_diameter_fullres=32.0), "says 32 px for 8 µm: they are not of one image"),
         (cut, "filtered_feature_bc_matrix.h5 is truncated"),
         (scaled(bin_size_um=16.0), "bin_size_um is 16, the folder says 8"),
         (
