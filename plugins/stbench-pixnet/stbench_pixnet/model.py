@@ -19,8 +19,6 @@ from stbench_pixnet.tiling import Canvas, SpotsOnCanvas
 from stbench_pixnet.training import PixNetModule
 from stbench_pixnet.training_tiles import SectionTiles, Steps, Tile, section_tiles
 
-LARGE = 50_000
-"""Spots from which a prediction is gathered on disk and given in blocks."""
 SPOTS_AT_ONCE = 4096
 """Spots whose features are pooled together at prediction, and spots of a block."""
 
@@ -59,7 +57,7 @@ class PixNet(NetworkModel[PixNetParams]):
     def predict(self, slide: Slide) -> Prediction:
         """Predict tile by tile; of a large slide, in blocks of spots that wait on disk."""
         shape = (slide.n_spots, self.n_genes)
-        if slide.n_spots < LARGE:
+        if not slide.is_large:
             out = np.empty(shape, np.float32)
             self._fill(out, slide)
             return out

@@ -15,6 +15,7 @@ from stbench.execution.dense import write_dense
 from stbench.execution.predicted import gather
 from stbench.models import Dense
 from stbench.slides import Slide
+from stbench.slides import slide as slides
 from stbench.slides.cache import sha256
 from stbench.slides.source import ImageSource
 from stbench.testing import context, toy_slides
@@ -142,7 +143,7 @@ def test_a_large_slide_comes_in_blocks_and_leaves_no_file(tmp_path: Path, monkey
     train, test = toy_slides(tmp_path)
     model = fitted(tmp_path, [train], predict_tile_px=64)
     expected = predicted(model, test)
-    monkeypatch.setattr(model_module, "LARGE", 10)
+    monkeypatch.setattr(slides, "LARGE", 10)
     monkeypatch.setattr(model_module, "SPOTS_AT_ONCE", 7)
 
     blocks = model.predict(test.without_expression())
