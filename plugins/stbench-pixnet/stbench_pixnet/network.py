@@ -17,7 +17,7 @@ from stbench.models.encoders import Encoder
 
 
 class Pyramid(nn.Module):
-    """The coarsest stages of an encoder; all of it is trained, with the batch statistics it came with.
+    """The coarsest stages of an encoder; all of it is trained.
 
     Parameters
     ----------
@@ -58,14 +58,6 @@ class Pyramid(nn.Module):
         """(n, 3, h, w) → (n, channels, h / stride, w / stride) of each level, the finest first."""
         levels: list[Tensor] = self.network.forward_intermediates(images, indices=self.indices, intermediates_only=True)
         return levels
-
-    def train(self, mode: bool = True) -> Pyramid:
-        """Set the mode, except for batch normalisation: a tile or two have no statistics to speak of."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
-        return self
 
 
 class FeedForward(nn.Module):
@@ -134,3 +126,11 @@ class PixNetNetwork(nn.Module):
         for rise, skip in zip(self.decoder, reversed(skips), strict=True):
             features = rise(features, skip)
         return features
+
+    def train(self, mode: bool = True) -> PixNetNetwork:
+        """Set the mode, except for batch normalisation: a tile or two have no statistics to speak of."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self

@@ -17,7 +17,7 @@ SMOKE = {
     "predict_tile_px": 384,
     "halo_px": 128,
     "tiles_per_step": 1,
-    "lr": 1e-3,
+    "lr": 2e-3,
     "epochs": 25,
     "patience": None,
 }
