@@ -45,6 +45,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_fill_one_store_that_every_machine_reads(remote: Any, other: Any) -> None:
     """A cell that both are asked for counts once, and all machines see the same runs."""
     uri = f"s3://{BUCKET}/both"
@@ -80,6 +81,7 @@ def test_a_score_computed_again_reaches_other_machines(remote: Any, other: Any) 
     assert len(list(one_mirror(remote, "scores").glob("runs/*/*/*/*/metrics-pcc_spot.parquet"))) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_uploaded_waits_for_the_next_command(remote: Any, other: Any) -> None:
     uri = "s3://goes-away/store"
     make_bucket(remote.env, "goes-away")

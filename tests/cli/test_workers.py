@@ -39,6 +39,7 @@ def alive(children: Path) -> list[int]:
     return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
 def test_no_process_outlives_its_cell(stbench: Any, tmp_path: Path) -> None:
     store, children = tmp_path / "store", tmp_path / "children"
     children.mkdir()
@@ -53,6 +54,7 @@ def test_no_process_outlives_its_cell(stbench: Any, tmp_path: Path) -> None:
     assert (verify(store).problems, verify(store).debris) == ([], [])
 
 
+@pytest.mark.slow
 def test_children_of_workers_end_when_the_command_is_killed(stbench: Any, tmp_path: Path) -> None:
     children = tmp_path / "children"
     children.mkdir()
@@ -108,6 +110,7 @@ def test_a_store_that_goes_away_is_one_sentence_and_does_not_come_back(stbench: 
     assert not store.exists()
 
 
+@pytest.mark.slow
 def test_two_commands_on_one_store_share_its_cells(stbench: Any, tmp_path: Path) -> None:
     store = tmp_path / "store"
     command = ("run", "-m", "toy-sleeps", "--set", "seconds=0.5", "-d", "toy", "--seeds", "0,1", "--format", "json")
