@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from handmade import commit_failure, commit_run, make_cell, random_slides, truth_tables
+from handmade import commit_failure, commit_run, commit_tables, make_cell, random_slides, truth_tables
 from typer.testing import CliRunner
 
 from stbench.cli.app import app
@@ -18,7 +18,6 @@ from stbench.store import Layout, RunWriter, Store
 from stbench.store.gc import collect
 from stbench.store.owner import SIGNATURE, state_of
 from stbench.store.verify import verify
-from stbench.store.writer import commit_truth
 
 DAY = 86400.0
 WEEK = 7 * DAY
@@ -125,7 +124,7 @@ def test_a_commit_takes_no_signature_along(root: Path) -> None:
 
 def test_a_truth_without_runs_goes_when_it_is_old(root: Path) -> None:
     orphan = root / "truth" / "truth-A1"
-    commit_truth(Layout(root), "truth-A1", truth_tables("truth-A1", "A1", random_slides(1)["A1"]))
+    commit_tables(Layout(root), "truth-A1", truth_tables("truth-A1", "A1", random_slides(1)["A1"]))
 
     collect(root, WEEK)
     assert orphan.is_dir()
@@ -138,10 +137,10 @@ def test_a_truth_without_runs_goes_when_it_is_old(root: Path) -> None:
 
 def test_a_truth_that_a_writer_found_there_stays(root: Path) -> None:
     tables = truth_tables("truth-A1", "A1", random_slides(1)["A1"])
-    commit_truth(Layout(root), "truth-A1", tables)
+    commit_tables(Layout(root), "truth-A1", tables)
     age(root / "truth" / "truth-A1", 8 * DAY)
 
-    commit_truth(Layout(root), "truth-A1", tables)  # its run is not committed yet
+    commit_tables(Layout(root), "truth-A1", tables)  # its run is not committed yet
     collect(root, WEEK)
 
     assert (root / "truth" / "truth-A1").is_dir()
