@@ -55,7 +55,7 @@ def test_a_try_begins_without_what_a_lost_one_left(task: Task) -> None:
 def test_giving_up_keeps_the_log_and_the_stage(task: Task) -> None:
     folder = RunWriter(Layout(task.options.store), task.run_id).folder
     (folder / "log.txt").write_text("the last line\n")
-    (folder / "work").mkdir()
+    (folder / "work").mkdir(exist_ok=True)
     (folder / "work" / "stage").write_text("fit")
 
     record = give_up(task, "failed", "the node was lost")
