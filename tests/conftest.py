@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stbench.registry import Registry, discover
+
+TOY = Path(__file__).parent / "toy"
+"""On PYTHONPATH this installs the toy plugin."""
 REPOSITORY = Path(__file__).parents[1]
 LONG = ("test_conformance.py", "test_docs.py", "test_simulated.py", "test_faults.py", "test_run_failures.py")
 """Files that take minutes: of several workers none may be left with one of them in the end."""
@@ -28,6 +33,16 @@ def test_data() -> Path:
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of the session's own: decoded images, parsed counts, patches, simulated tissue."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    """Everything installed, and the toy plugin."""
+    sys.path.insert(0, str(TOY))
+    discover.cache_clear()
+    yield discover()
+    sys.path.remove(str(TOY))
+    discover.cache_clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,19 +40,23 @@ def write_dense(path: Path, dense: DenseMap, genes: Sequence[str]) -> None:
     PredictionError
         Tiles that are not finite, of another shape, or that do not cover the map once.
     """
-    writers = {".tif": _write_tiff, ".tiff": _write_tiff, ".zarr": _write_zarr}
-    if path.suffix not in writers:
-        raise UsageError(f"{path}: a dense map is written as .ome.tif or .zarr; give one of these endings")
-    if path.exists():
-        raise UsageError(f"{path} exists; remove it or give another name")
+    require_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         whole = folder / path.name
-        writers[path.suffix](whole, dense, list(genes))
+        (_write_zarr if path.suffix == ".zarr" else _write_tiff)(whole, dense, list(genes))
         os.replace(whole, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_writable(path: Path) -> None:
+    """Raise `UsageError` for a path that no map can be written to."""
+    if path.suffix not in (".tif", ".tiff", ".zarr"):
+        raise UsageError(f"{path}: a dense map is written as .ome.tif or .zarr; give one of these endings")
+    if path.exists():
+        raise UsageError(f"{path} exists; remove it or give another name")
 
 
 def _write_tiff(path: Path, dense: DenseMap, genes: list[str]) -> None:

@@ -32,6 +32,8 @@ def kept_model(run: Path, cell: Cell, context: Context) -> Model[Any]:
     DataError
         What was kept cannot be loaded.
     """
+    from safetensors import SafetensorError
+
     require_kept(run)
     spec = discover().get("model", f"{cell.model_distribution}:{cell.model}").spec
     model: Model[Any] = spec.load()(spec.load_params().model_validate(cell.params), context)
@@ -39,7 +41,7 @@ def kept_model(run: Path, cell: Cell, context: Context) -> Model[Any]:
         raise UsageError(f"{cell.model} cannot load what it kept: the installed version has no save and load")
     try:
         model.load(run / FOLDER)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(f"{run / FOLDER} cannot be loaded ({error}); run the cell again with --fresh") from error
     return model
 

@@ -147,6 +147,14 @@ def points_slide(source: ImageSource, scale: tuple[float, str], spots: Spots, pa
     return _slide(source, scale, spots, names, centers, positions, "none")
 
 
+def bare_slide(source: ImageSource, scale: tuple[float, str], spots: Spots) -> Slide:
+    """An image without any spot, for a map of all of it."""
+    import pandas as pd
+
+    nothing = np.empty((0, 2))
+    return _slide(source, scale, spots, pd.RangeIndex(0).astype(str), nothing, nothing, "none")
+
+
 def _slide(
     source: ImageSource,
     scale: tuple[float, str],

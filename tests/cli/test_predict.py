@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from anndata import AnnData, read_h5ad
 from scipy.spatial import cKDTree
 
@@ -22,11 +24,23 @@ MPP = 1.0  # of `simulated`
 
 @dataclass(frozen=True)
 class Kept:
-    """A store in which ridge kept its model, and the image of a slide of another patient."""
+    """A store in which a model was kept, and an image."""
 
     store: Path
-    ridge: str
+    run: str
     image: Path
+
+
+@pytest.fixture(scope="module")
+def toy(stbench: Any, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """A model that makes dense maps."""
+    store = tmp_path_factory.mktemp("dense") / "store"
+    options = ("-d", "toy", "--folds", "P1", "--keep", "model,predictions")
+    done = stbench("run", "-m", "toy-scaled", *options, store=store)
+    assert done.returncode == 0, done.stderr
+    (row,) = stbench.query("SELECT run_id FROM cells", store)
+    (image,) = cache_dir.glob("toy/P1-S1-*.tif")
+    return Kept(store, row["run_id"], image)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +67,13 @@ def kept(stbench: Any, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def predicted(stbench: Any, kept: Kept, out: Path, *options: str) -> AnnData:
-    done = stbench("predict", kept.ridge, "--image", str(kept.image), *options, "-o", str(out), store=kept.store)
+    done = stbench("predict", kept.run, "--image", str(kept.image), *options, "-o", str(out), store=kept.store)
     assert done.returncode == 0, done.stderr
     return read_h5ad(out)
 
 
 def refused(stbench: Any, kept: Kept, *options: str, run: str = "") -> str:
-    done = stbench("predict", run or kept.ridge, *options, store=kept.store)
+    done = stbench("predict", run or kept.run, *options, store=kept.store)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     said: str = done.stderr
@@ -89,7 +103,7 @@ def test_spots_are_those_of_the_runs_slides(whole: AnnData) -> None:
 def test_where_it_comes_from(whole: AnnData, kept: Kept) -> None:
     said = whole.uns["stbench"]
 
-    assert (said["run"], said["model"], said["dataset"]) == (kept.ridge, "ridge", "simulated")
+    assert (said["run"], said["model"], said["dataset"]) == (kept.run, "ridge", "simulated")
     assert (said["mpp"], said["mpp_source"], said["tissue_mask"]) == (1.0, "--mpp", True)
     assert len(said["image_sha256"]) == 64
 
@@ -111,7 +125,7 @@ def test_another_scale_of_the_image_is_the_same_tissue(
     sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}
     tifffile.imwrite(image, fine, photometric="rgb", tile=(256, 256), metadata={"axes": "YXS", **sizes})
 
-    twice = predicted(in_process, Kept(kept.store, kept.ridge, image), tmp_path / "fine.h5ad")
+    twice = predicted(in_process, Kept(kept.store, kept.run, image), tmp_path / "fine.h5ad")
 
     assert (twice.uns["stbench"]["mpp"], twice.uns["stbench"]["mpp_source"]) == (0.5, "image file")
     np.testing.assert_allclose(np.median(nearest_um(twice)), 75)
@@ -123,12 +137,12 @@ def test_another_scale_of_the_image_is_the_same_tissue(
 
 
 def test_points_of_a_tested_slide_get_what_the_run_predicted(in_process: Any, kept: Kept, tmp_path: Path) -> None:
-    (run,) = kept.store.glob(f"runs/*/*/ridge/*{kept.ridge}")
+    (run,) = kept.store.glob(f"runs/*/*/ridge/*{kept.run}")
     stored = stored_predictions(kept, run)
     table = tmp_path / "points.csv"
     stored.obs[["x", "y"]].to_csv(table)
     image = kept.image.with_name(f"{stored.uns['slide']}.tif")
-    asked = Kept(kept.store, kept.ridge, image)
+    asked = Kept(kept.store, kept.run, image)
 
     again = predicted(in_process, asked, tmp_path / "points.h5ad", "--mpp", "1", "--points", str(table))
 
@@ -185,10 +199,74 @@ def test_a_file_that_is_there_is_left_alone(in_process: Any, kept: Kept, tmp_pat
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.parametrize("name", ["map.ome.tif", "map.zarr"])
+def test_a_dense_map_of_some_genes(name: str, in_process: Any, toy: Kept, tmp_path: Path) -> None:
+    out = tmp_path / name
+    (run,) = toy.store.glob(f"runs/*/*/toy-scaled/*{toy.run}")
+    stored = stored_predictions(toy, run)
+    genes = list(stored.var_names[[4, 1]])
+    options = ("--image", str(toy.image), "--mpp", "2", "--dense", "--genes", ",".join(genes), "-o", str(out))
+
+    done = in_process("predict", toy.run, *options, store=toy.store)
+
+    assert done.returncode == 0, done.stderr
+    assert "squares of 8 pixels" in done.stderr  # the model's own report
+    assert f"pixels of 16 µm × 2 genes by toy-scaled in {out}" in done.stdout
+    read = tifffile.imread(out) if name.endswith("tif") else np.asarray(zarr.open_group(out, mode="r")["0"])
+    column, row = (stored.obs[["x", "y"]].to_numpy() // 8).astype(int).T
+    for channel, gene in enumerate(genes):
+        there = read[channel, row, column]
+        assert np.corrcoef(there, stored[:, gene].X[:, 0])[0, 1] > 0.5
+
+
+def test_bad_requests_of_dense_maps(in_process: Any, kept: Kept, toy: Kept, tmp_path: Path) -> None:
+    (tmp_path / "there.zarr").mkdir()
+    cases: list[tuple[Kept, tuple[str, ...], str]] = [
+        (kept, ("-o", str(tmp_path / "map.zarr")), "ridge makes no dense maps; leave out --dense"),
+        (toy, ("-o", str(tmp_path / "map.h5ad")), "is written as .ome.tif or .zarr"),
+        (toy, ("-o", str(tmp_path / "there.zarr")), "exists; remove it or give another name"),
+        (toy, ("--pitch-um", "5"), "leave out --pitch-um, --spot-um and --points"),
+    ]
+    for of, options, sentence in cases:
+        said = refused(in_process, of, "--image", str(of.image), "--mpp", "2", "--dense", *options)
+        assert sentence in said, options
+        assert len(said.strip().splitlines()) == 1, said
+    assert [path.name for path in tmp_path.iterdir()] == ["there.zarr"]
+
+
+def test_a_model_that_fails_is_one_sentence(in_process: Any, toy: Kept, tmp_path: Path) -> None:
+    broken = altered(toy, tmp_path, lambda weights: np.save(weights, np.load(weights).T))
+    options = ("--image", str(toy.image), "--mpp", "2", "-o", str(tmp_path / "out.h5ad"))
+
+    said = refused(in_process, broken, *options)
+
+    assert f"toy-scaled failed on {toy.image}: ValueError: " in said
+    assert "tell the plugin's authors" in said
+    assert not (tmp_path / "out.h5ad").exists()
+
+
+def test_a_model_that_is_damaged_is_one_sentence(in_process: Any, toy: Kept, tmp_path: Path) -> None:
+    broken = altered(toy, tmp_path, lambda weights: weights.write_bytes(bytes(weights.stat().st_size)))
+
+    said = refused(in_process, broken, "--image", str(toy.image), "--mpp", "2", "-o", str(tmp_path / "out.h5ad"))
+
+    assert "cannot be loaded" in said
+    assert "run the cell again with --fresh" in said
+
+
+def altered(kept: Kept, folder: Path, change: Callable[[Path], object]) -> Kept:
+    """A copy of a store, with the kept weights changed; their size stays."""
+    store = folder / "store"
+    shutil.copytree(kept.store, store)
+    (run,) = store.glob(f"runs/*/*/*/*{kept.run}")
+    change(run / "model" / "weights.npy")
+    return replace(kept, store=store)
+
+
 def test_json(stbench: Any, kept: Kept, tmp_path: Path) -> None:
     options = ("--image", str(kept.image), "--mpp", "1", "-o", str(tmp_path / "j.h5ad"))
 
-    said = stbench.json("predict", kept.ridge, *options, store=kept.store)
+    said = stbench.json("predict", kept.run, *options, store=kept.store)
 
     adata = read_h5ad(said["file"])
     assert adata.shape == (said["spots"], said["genes"])
@@ -229,14 +307,14 @@ def test_bad_input_is_one_sentence(whole: AnnData, in_process: Any, kept: Kept, 
 def test_a_run_that_kept_no_model(in_process: Any, kept: Kept, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(kept.store, store)
-    (run,) = store.glob(f"runs/*/*/ridge/*{kept.ridge}")
+    (run,) = store.glob(f"runs/*/*/ridge/*{kept.run}")
     shutil.rmtree(run / "model")
     record = json.loads((run / "run.json").read_text())
     record["files"] = {name: size for name, size in record["files"].items() if not name.startswith("model/")}
     (run / "run.json").write_text(json.dumps(record))
     options = ("--image", str(kept.image), "--mpp", "1", "-o", str(tmp_path / "out.h5ad"))
 
-    said = refused(in_process, Kept(store, kept.ridge, kept.image), *options)
+    said = refused(in_process, Kept(store, kept.run, kept.image), *options)
 
     assert "kept no model; run the cell again with --keep model --fresh" in said
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,9 @@ from stbench.errors import DataError, NotApplicable
 from stbench.execution import RunOptions, run_cell
 from stbench.execution.reproduce.again import refuse_if_impossible
 from stbench.matrix import ModelRequest, Plan, Request, plan
-from stbench.registry import Registry, discover
+from stbench.registry import Registry
 from stbench.slides import Slide
 from stbench.store import Store
-
-TOY = Path(__file__).parents[1] / "toy"
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[Registry]:
-    sys.path.insert(0, str(TOY))
-    discover.cache_clear()
-    yield discover()
-    sys.path.remove(str(TOY))
-    discover.cache_clear()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +8,7 @@ import pytest
 from stbench.datasets import DatasetContext
 from stbench.execution import RunOptions
 from stbench.matrix import Cell, ModelRequest, Request, plan
-from stbench.registry import Registry, discover
-
-TOY = Path(__file__).parents[1] / "toy"
-
-
-@pytest.fixture(scope="session")
-def registry() -> Iterator[Registry]:
-    """Everything installed, and the toy plugin."""
-    sys.path.insert(0, str(TOY))
-    discover.cache_clear()
-    yield discover()
-    sys.path.remove(str(TOY))
-    discover.cache_clear()
+from stbench.registry import Registry
 
 
 class Toys:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stbench_toy_params import DiesParams, ForksParams, GoodParams, NoParams, ScaledParams, SleepsParams
 
-from stbench.models import Model, Points, PredictionBlock, stack_targets
+from stbench.models import DenseMap, DenseTile, Model, Points, PredictionBlock, stack_targets
 from stbench.slides import Slide
 
 Array = NDArray[np.float32]
@@ -52,7 +52,7 @@ class Good(Linear):
 
 
 class Scaled(Linear):
-    """What it predicts is scaled after training; it can be kept, and its spots attend to those around them."""
+    """What it predicts is scaled after training; it can be kept, maps images, and shows attention."""
 
     params: ScaledParams
 
@@ -64,6 +64,20 @@ class Scaled(Linear):
 
     def load(self, folder: Path) -> None:
         self.weights = np.load(folder / "weights.npy")
+
+    def dense(self, slide: Slide, genes: Sequence[int]) -> DenseMap:
+        self.context.report("squares of 8 pixels")
+        width, height = slide.image.size
+
+        def tiles() -> Iterator[DenseTile]:
+            for row in range(height // 8):
+                strip = slide.image.read(0, row * 8, width // 8 * 8, 8)
+                colour = strip.reshape(8, -1, 8, 3).mean((0, 2)) / 255
+                features = np.column_stack([colour, np.log(colour + 0.01), np.ones(len(colour))])
+                values = (features @ self.weights[:, genes]).astype(np.float32) * np.float32(self.params.scale)
+                yield DenseTile(row, 0, values.T[:, None])
+
+        return DenseMap((height // 8, width // 8), 8 * slide.mpp, 8.0, tiles())
 
     def attention(self, slide: Slide, spot: int) -> Array:
         reach = np.array([[20.0, 40.0, 80.0], [10.0, 30.0, 90.0]])  # two layers of three heads
