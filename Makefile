@@ -9,6 +9,9 @@ demo: $(VENV)/installed
 	$(BIN)/stbench run -m mean -m position -m ridge -m histogene -d simulated
 	$(BIN)/stbench leaderboard -d simulated
 
+# Commands that the tests start take one core each: as many threads as cores in every one of them wait for each other.
+test: export OMP_NUM_THREADS = 1
+test: export LOKY_MAX_CPU_COUNT = 1
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 

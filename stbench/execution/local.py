@@ -21,7 +21,7 @@ from stbench.execution.claims import Queue
 from stbench.execution.endings import bury, committed, death, log_to
 from stbench.execution.interruption import Interruption
 from stbench.execution.process_group import end_group, end_leftovers, end_with_parent, lead_group
-from stbench.execution.processes import limit_numba, limited, process_context, visible_gpus
+from stbench.execution.processes import cores, limit_numba, limited, process_context, visible_gpus
 from stbench.execution.slots import VISIBLE, Slot, slots_of
 from stbench.execution.task import OnEnd, OnStart, RunOptions, Task, threads_of
 from stbench.store import Layout, RunRecord, RunWriter
@@ -90,7 +90,7 @@ class _Command:
         self.context, self.queue, self.on_start, self.on_end = context, queue, on_start, on_end
         self.free = list(slots)
         self.running: list[_Running] = []
-        self.threads = max(1, (os.cpu_count() or 1) // max(1, min(len(slots), len(queue))))
+        self.threads = max(1, cores() // max(1, min(len(slots), len(queue))))
         self.problem = ""
         self._closed = False
         self._said: set[str] = set()

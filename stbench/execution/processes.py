@@ -33,6 +33,13 @@ QUIET_TRACKER = "ignore:resource_tracker"
 """A worker that is killed leaves semaphores, which the system's tracker removes and need not mention to anybody."""
 
 
+def cores() -> int:
+    """Processor cores that this process may use; containers, Slurm and ``taskset`` leave it some of the machine's."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
 def process_context(threads: int) -> BaseContext:
     """How processes start here; a fork server's libraries have `threads` threads."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from stbench.execution.processes import cores
 from stbench.matrix import Cell, Resources
 from stbench.store import RunRecord
 
@@ -40,8 +40,8 @@ class RunOptions(BaseModel):
 
 
 def threads_of(options: RunOptions) -> int:
-    """CPU threads of one worker: the machine's cores shared among the jobs, unless stated."""
-    return options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
+    """CPU threads of one worker: the cores at hand shared among the jobs, unless stated."""
+    return options.threads or max(1, cores() // options.jobs)
 
 
 class Task(BaseModel):

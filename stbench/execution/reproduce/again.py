@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from stbench.datasets.transfer import tested_on, trained_on
 from stbench.errors import DataError, UsageError
 from stbench.execution.local import run_local
 from stbench.execution.prepare import data_of
+from stbench.execution.processes import cores
 from stbench.execution.task import RunOptions, Task
 from stbench.execution.worker import new_run_id
 from stbench.matrix import Cell
@@ -97,9 +97,9 @@ def without_results(cache_dir: Path, folder: Path) -> Path:
 
 
 def _threads_of(record: RunRecord) -> int | None:
-    """As many as then: sums are taken in their order. Unless the machine has fewer cores."""
+    """As many as then: sums are taken in their order. Unless fewer cores are at hand."""
     threads = record.environment.get("threads")
-    return threads if threads and threads <= (os.cpu_count() or 1) else None
+    return threads if threads and threads <= cores() else None
 
 
 def _installed(record: RunRecord, registry: Registry, kind: str, distribution: str, name: str) -> Registered:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from stbench.datasets import DatasetContext
 from stbench.errors import UsageError
 from stbench.execution import run_cell
+from stbench.execution.processes import cores
 from stbench.execution.reproduce import refuse_if_impossible, run_again
 from stbench.execution.reproduce.again import device_like, without_results
 from stbench.slides.cache_folders import computed
@@ -44,7 +44,7 @@ def test_more_threads_than_there_are_cores_are_not_asked_for(toys: Any, tmp_path
 
     again = run_again(record, toys.options.model_copy(update={"store": tmp_path / "again"}))
 
-    assert again.environment["threads"] <= (os.cpu_count() or 1)
+    assert again.environment["threads"] <= cores()
 
 
 @pytest.mark.parametrize(("then", "now"), [("cpu", "cpu"), ("auto", "auto"), ("elsewhere", "auto")])
