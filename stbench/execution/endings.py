@@ -83,7 +83,7 @@ def _read(path: Path) -> str:
 
 def log_to(path: Path) -> None:
     """Send all output of this process to a file."""
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
