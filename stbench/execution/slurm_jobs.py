@@ -36,7 +36,7 @@ class Submission:
     @classmethod
     def new(cls, layout: Layout, tasks: Sequence[Task]) -> Submission:
         """Write down what is about to be submitted."""
-        folder = layout.staging / f"{PREFIX}{tasks[0].run_id}"
+        folder = layout.submitted / f"{PREFIX}{tasks[0].run_id}"
         folder.mkdir(parents=True)
         (folder / TASKS).write_text("".join(f"{task.model_dump_json()}\n" for task in tasks), encoding="utf-8")
         return cls(folder, tuple(tasks))
@@ -45,7 +45,7 @@ class Submission:
     def all_of(cls, layout: Layout) -> list[Submission]:
         """Those of a store that have not been seen to their end."""
         found = []
-        for mark in sorted(layout.staging.glob(f"{PREFIX}*/{SUBMITTED}")):
+        for mark in sorted(layout.submitted.glob(f"{PREFIX}*/{SUBMITTED}")):
             try:
                 lines = (mark.parent / TASKS).read_text(encoding="utf-8").splitlines()
             except OSError:  # its command has just seen it to its end

@@ -7,7 +7,8 @@
                                                              metrics-<metric>.parquet, added by a re-score
     truth/<truth_key>/   truth.parquet spots.parquet references.parquet
     index/<generation>/  the small tables of many runs together; can be deleted and written again
-    .staging/            never read
+    .staging/            runs being written: never read
+    .submitted/          jobs that a cluster's queue has, each until all of it has ended
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class Layout:
     def staging(self) -> Path:
         """Runs being written; renamed into place when complete."""
         return self.root / ".staging"
+
+    @property
+    def submitted(self) -> Path:
+        """Jobs in a cluster's queue, a folder each."""
+        return self.root / ".submitted"
 
     def run_folder(self, dataset: str, protocol: str, model: str, cell_key: str, run_id: str) -> Path:
         """Final folder of one run."""

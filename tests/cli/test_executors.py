@@ -92,8 +92,8 @@ def test_status_says_which_jobs_it_cannot_ask_for(
 ) -> None:
     store = tmp_path / "store"
     assert in_process(*MEAN, "--folds", "P1", store=store).returncode == 0
-    left = store / ".staging" / "stbench-left"
-    left.mkdir()
+    left = store / ".submitted" / "stbench-left"
+    left.mkdir(parents=True)
     (left / "tasks.jsonl").touch()
     (left / "submitted").touch()
     monkeypatch.setenv("PATH", str(tmp_path))

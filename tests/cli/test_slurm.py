@@ -55,7 +55,7 @@ def fitting(store: Path) -> list[str]:
 
 
 def name_of(store: Path) -> str:
-    (folder,) = (store / ".staging").glob("stbench-*")
+    (folder,) = (store / ".submitted").glob("stbench-*")
     return folder.name
 
 
