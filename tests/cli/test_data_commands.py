@@ -6,12 +6,15 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from stbench.datasets.simulated.hd_run import write_hd_run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -183,3 +186,26 @@ def test_an_imported_slide_runs(stbench: Any, test_data: Path, tmp_path: Path) -
     assert stbench.query("SELECT dataset, protocol, fold FROM cells", store) == [
         {"dataset": "bulb", "protocol": "stbench-blocks-v1", "fold": "block-1"}
     ]
+
+
+def test_visium_hd_runs_are_imported_and_run(stbench: Any, tmp_path: Path) -> None:
+    for patient, name in enumerate("AB"):
+        write_hd_run(tmp_path / "runs" / name / "outs", (400, 320), (8, 16), patient=patient)
+    (tmp_path / "runs" / "slides.csv").write_text(
+        "slide,patient\n" + "".join(f"{name}-{um}um,{name}\n" for name in "AB" for um in ("008", "016"))
+    )
+    folders = {"STBENCH_DATASETS": str(tmp_path / "definitions"), "STBENCH_CACHE": str(tmp_path / "cache")}
+    command = replace(stbench, env=stbench.env | folders)
+
+    imported = command.json("data", "import", str(tmp_path / "runs"), "--as", "mine")
+    store = tmp_path / "store"
+    done = command("run", "-m", "mean", "-d", "mine", "-p", "pixnet-2025-clean", store=store)
+    board = command.json("leaderboard", "-d", "mine", "-p", "pixnet-2025-clean", "--by", "spot_um", store=store)
+
+    spots = {s["slide"]: s["spots"] for s in imported["slides"]}
+    assert set(spots) == {"A-008um", "A-016um", "B-008um", "B-016um"}
+    assert {s["layout"] for s in imported["slides"]} == {"visium-hd"}
+    assert all(3 * spots[f"{name}-016um"] < spots[f"{name}-008um"] <= 4 * spots[f"{name}-016um"] for name in "AB")
+    assert done.returncode == 0, done.stderr
+    rows = board if isinstance(board, list) else board["rows"]
+    assert {row["spot_um"] for row in rows} == {"8", "16"}
