@@ -52,6 +52,9 @@ def run(
             envvar="STBENCH_PRECISION", help="float32, bf16-mixed or 16-mixed.", show_default=DEFAULT_PRECISION
         ),
     ] = None,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile networks for training: pays on GPUs for long fits.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, envvar="STBENCH_JOBS", help="Cells at a time.")] = 1,
     executor: Annotated[str, typer.Option(envvar="STBENCH_EXECUTOR", help="Where cells run.")] = "local",
     with_: Annotated[
@@ -100,6 +103,7 @@ def run(
         data_dir=data_dir,
         definitions_dir=definitions_folder(),
         device=parse_device(device),
+        compile=compile_,
         jobs=jobs,
         keep=_keep(keep),
         timeout_s=parse_duration(timeout) if timeout else None,

@@ -153,6 +153,7 @@ class TrainedHere:
             work_dir=work,
             cache_dir=self.options.cache_dir,
             precision=self.cell.precision,  # type: ignore[arg-type]
+            compile=self.options.compile,
             report=say,
             progress=StepFile(self.work),
             batch=self.batch,

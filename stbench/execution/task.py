@@ -30,6 +30,8 @@ class RunOptions(BaseModel):
     """CPU threads of one worker; None: the cores shared among the jobs."""
     keep: frozenset[str] = frozenset()
     timeout_s: float | None = None
+    compile: bool = False
+    """Whether networks are compiled for training."""
     fail_fast: bool = False
     fresh: bool = False
     """Run cells that are finished, too."""

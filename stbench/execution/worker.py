@@ -105,7 +105,7 @@ def run_cell(
 def _commit(run: _Run, record: RunRecord) -> None:
     record.finished = now()
     record.cost = run.predictor.cost(_cost(run))
-    record.environment = provenance.environment()
+    record.environment = provenance.environment() | {"compile": run.options.compile}
     run.writer.commit(record)
 
 

@@ -50,6 +50,8 @@ class Context:
         A torch device string: ``cpu``, ``cuda:0``, ``mps``.
     precision
         ``float32``, or mixed precision for training and prediction.
+    compile
+        Whether networks are compiled for training; `stbench.models.training.train_module` does it.
     work_dir
         Empty folder for the model's own files; removed after the run.
     cache_dir
@@ -70,6 +72,7 @@ class Context:
     work_dir: Path
     cache_dir: Path
     precision: Precision = "float32"
+    compile: bool = False
     report: Callable[[str], None] = silent
     progress: Callable[[str, int, int], None] = uncounted
     batch: Callable[[int], int] = as_usual

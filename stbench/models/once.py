@@ -48,7 +48,7 @@ def trained_once(
     """Train a stage, or take it from the cache if the same was trained on the same slides before.
 
     Its address is everything the weights depend on: `what`, the slides' images, spots, targets and masks, precision,
-    kind of device and version of torch. Of several processes one trains and the others wait for it.
+    compilation, kind of device and version of torch. Of several processes one trains and the others wait for it.
 
     Parameters
     ----------
@@ -86,6 +86,7 @@ def _address(
         "stage": name,
         "what": dict(what),
         "precision": context.precision,
+        "compile": context.compile,
         "device": torch.device(context.device).type,
         "torch": torch.__version__,
         "train": [_content(slide) for slide in train],

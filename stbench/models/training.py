@@ -109,7 +109,7 @@ def train_module(
             num_sanity_val_steps=0,
             default_root_dir=context.work_dir,
         )
-        with _keyboard_interrupt():
+        with _keyboard_interrupt(), _compiled(module, context):
             trainer.fit(module, _loader(train), _loader(validation))
     keep.restore(module)
     module.cpu().eval()
@@ -172,6 +172,19 @@ class _Batches:
 
 def _loader(batches: Iterable[Any] | None) -> Iterable[Any] | None:
     return _Batches(batches) if isinstance(batches, list | tuple) else batches
+
+
+@contextlib.contextmanager
+def _compiled(module: lightning.LightningModule, context: Context) -> Iterator[None]:
+    """Compile the module's networks if that is asked for; what they are and what they are called stays."""
+    networks = list(module.children()) if context.compile else []
+    for network in networks:
+        network.compile()
+    try:
+        yield
+    finally:
+        for network in networks:
+            network._compiled_call_impl = None
 
 
 @contextlib.contextmanager

@@ -296,3 +296,36 @@ def test_training_and_prediction_share_the_precision(precision: Any, dtype: torc
 
     assert seen == [dtype, dtype]
     assert weights(module).dtype == torch.float32
+
+
+def test_networks_are_compiled_for_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def compiled(call: Callable[..., Tensor], *args: object, **kwargs: object) -> Callable[..., Tensor]:
+        def counted(x: Tensor) -> Tensor:
+            calls.append(type(call.__self__).__name__)  # type: ignore[attr-defined]
+            return call(x)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    module, reference = seeded(Line), seeded(Line)
+
+    train_module(reference, BATCHES, HELD_OUT, context(tmp_path), epochs=2)
+    assert calls == []
+    train_module(module, BATCHES, HELD_OUT, replace(context(tmp_path), compile=True), epochs=2)
+    assert set(calls) == {"Linear", "Dropout"}
+    torch.testing.assert_close(weights(module), weights(reference), rtol=0, atol=0)
+    calls.clear()
+    module.line(BATCHES[0][0])
+    assert calls == []
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    module, reference = seeded(Line), seeded(Line)
+
+    train_module(module, BATCHES, HELD_OUT, replace(context(tmp_path), compile=True), epochs=5)
+    train_module(reference, BATCHES, HELD_OUT, context(tmp_path), epochs=5)
+
+    torch.testing.assert_close(weights(module), weights(reference), rtol=1e-4, atol=1e-5)

@@ -64,7 +64,8 @@ def _data(cell: Cell) -> str:
 def run_again(record: RunRecord, options: RunOptions) -> RunRecord:
     """Run the cell of `record` into ``options.store``, keeping predictions if the first run did."""
     kept = frozenset({"predictions"} if "predictions.parquet" in record.files else ())
-    as_then = {"jobs": 1, "keep": kept, "threads": _threads_of(record)}
+    compiled = bool(record.environment.get("compile"))
+    as_then = {"jobs": 1, "keep": kept, "threads": _threads_of(record), "compile": compiled}
     options = options.model_copy(update=as_then)
     ended: list[RunRecord] = []
     Layout(options.store).create()
