@@ -209,3 +209,19 @@ def test_stored_scores_follow_from_stored_predictions(toys: Any) -> None:
     (score,) = store.query("SELECT value FROM slide_scores WHERE metric = 'pcc' AND split = 'test'").to_pylist()
 
     assert score["value"] == pytest.approx(np.mean([row["r"] for row in pairs]), rel=1e-6)
+
+
+def test_a_second_model_on_a_fold_finds_everything_computed(toys: Any, tmp_path: Path) -> None:
+    options = toys.options.model_copy(update={"cache_dir": tmp_path / "cache"})
+
+    def computed() -> dict[Path, int]:
+        return {path: path.stat().st_ino for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+
+    assert run_cell(toys.cell("toy-good"), options).status == "ok"
+    first = computed()
+    truth = {path: path.stat().st_ino for path in (toys.store / "truth").rglob("*.parquet")}
+    assert run_cell(toys.cell("toy-scaled"), options).status == "ok"
+
+    assert {path.relative_to(tmp_path / "cache").parts[0] for path in first} >= {"patches", "fitted"}
+    assert computed() == first
+    assert {path: path.stat().st_ino for path in (toys.store / "truth").rglob("*.parquet")} == truth
