@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -249,3 +250,30 @@ def test_a_store_reads_alike_however_its_folder_is_spelt(
 
     assert found[0]
     assert all(rows == found[0] for rows in found)
+
+
+def test_compactions_and_verifications_beside_writers_see_whole_runs_only(tmp_path: Path) -> None:
+    root, values = tmp_path / "store", random_slides(1)
+    Layout(root).create()
+    stop = threading.Event()
+    seen: list[int] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            compact(root)
+            assert verify(root).problems == []
+            seen.append(len(Store(root).query("SELECT DISTINCT run_id FROM moments")))
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        try:
+            for number in range(20):
+                cell = make_cell("B", seed=number)
+                commit_run(root, cell, f"run-{number:02d}", {"B1": values["B1"]}, {"B1": values["B1"]})
+        finally:
+            stop.set()
+        reading.result()
+    assert len(seen) > 2
+    assert seen == sorted(seen)
+    compact(root)
+    assert len(Store(root).query("SELECT DISTINCT run_id FROM moments")) == 20
