@@ -33,6 +33,7 @@ def stbench_models() -> list[ModelSpec]:
             title="train mean of each gene",
             control=True,
             deterministic=True,
+            imports=(),
             presets={"smoke": {}},
         ),
         ModelSpec(
@@ -42,6 +43,7 @@ def stbench_models() -> list[ModelSpec]:
             title="nearest training spots by array position, without the image",
             control=True,
             deterministic=True,
+            imports=(),
             presets={"smoke": {}},
         ),
         ModelSpec(
@@ -51,6 +53,7 @@ def stbench_models() -> list[ModelSpec]:
             title="ridge regression on frozen image features",
             control=True,
             deterministic=True,
+            imports=("timm",),
             presets={"smoke": RIDGE_SMOKE},
         ),
     ]

@@ -24,6 +24,7 @@ from stbench.execution.process_group import end_group, end_leftovers, end_with_p
 from stbench.execution.processes import cores, limit_numba, limited, process_context, visible_gpus
 from stbench.execution.slots import VISIBLE, Slot, slots_of
 from stbench.execution.task import OnEnd, OnStart, RunOptions, Task, threads_of
+from stbench.registry import discover
 from stbench.store import Layout, RunRecord, RunWriter
 
 GLANCE_SECONDS = 0.2
@@ -59,7 +60,7 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
     """
     layout = Layout(options.store).create()
     with Interruption() as interruption:
-        context = process_context(threads_of(options))
+        context = process_context(threads_of(options), _imports(tasks))
         slots = slots_of(options.device, options.jobs, visible_gpus(context, options.device))
         command = _Command(context, slots, Queue(tasks, layout, fresh=options.fresh), on_start, on_end)
         try:
@@ -73,6 +74,13 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
         raise StoreError(command.problem)
     if interruption.asked and len(command.queue):
         raise KeyboardInterrupt
+
+
+def _imports(tasks: Sequence[Task]) -> list[str]:
+    """Libraries that the models of a command ask for."""
+    registry = discover()
+    models = {f"{task.cell.model_distribution}:{task.cell.model}" for task in tasks}
+    return sorted({library for model in models for library in registry.get("model", model).spec.imports})
 
 
 class _Command:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -16,15 +16,13 @@ from stbench.execution.slots import names_of_gpus
 
 PRELOAD = [
     "torch",
-    "timm",
-    "lightning",
     "scanpy",
     "sklearn.linear_model",
     "pyarrow.parquet",
     "stbench.execution.worker",
     "stbench.execution.warm",
 ]
-"""Imported once by the fork server: a cell then starts in hundredths of a second instead of several seconds."""
+"""Imported once by the fork server, after what the models ask for: a cell then starts in hundredths of a second."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -40,12 +38,12 @@ def cores() -> int:
     return int(joblib.cpu_count())
 
 
-def process_context(threads: int) -> BaseContext:
-    """How processes start here; a fork server's libraries have `threads` threads."""
+def process_context(threads: int, imports: Collection[str] = ()) -> BaseContext:
+    """How processes start here; a fork server has the libraries `imports`, and these have `threads` threads."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(PRELOAD)
+        context.set_forkserver_preload([*imports, *PRELOAD])
         with limited(threads):
             _start_fork_server()
     return context

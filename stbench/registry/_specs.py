@@ -108,6 +108,9 @@ class ModelSpec(Spec):
         A control, not a method: shown in every table.
     deterministic
         The seed changes nothing; several seeds are one cell.
+    imports
+        Libraries that the model uses and that take seconds to import, beside torch: a command imports them once for
+        all its cells. Right without it, too, if slower.
     presets
         Named parameter sets. One named like a dataset is used for that dataset; ``smoke`` runs in seconds on a
         CPU with random weights and is the default on ``simulated``.
@@ -121,6 +124,7 @@ class ModelSpec(Spec):
     results_version: str = "1"
     control: bool = False
     deterministic: bool = False
+    imports: tuple[str, ...] = ("timm", "lightning")
     licence: str = ""
     paper: Paper | None = None
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))

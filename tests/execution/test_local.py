@@ -6,6 +6,7 @@ from typing import Any
 import psutil
 
 from stbench.execution.local import run_local
+from stbench.execution.processes import cores
 from stbench.execution.task import Task
 from stbench.execution.worker import new_run_id, run_cell
 from stbench.matrix import Resources
@@ -14,6 +15,7 @@ from stbench.store import RunRecord
 
 def test_the_environment_is_left_as_it_was(toys: Any) -> None:
     """This process's numba refuses to compile after its variable changed."""
+    cores()  # imports joblib, which sets a variable
     before = dict(os.environ)
     task = Task(cell=toys.cell("mean"), options=toys.options, run_id=new_run_id())
     ended = []

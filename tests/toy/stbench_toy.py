@@ -44,6 +44,7 @@ def stbench_models() -> list[ModelSpec]:
             factory=f"stbench_toy_models:{model}",
             params=f"stbench_toy_params:{params.get(model, 'NoParams')}",
             deterministic=model not in ("Good", "Sleeps"),
+            imports=(),
         )
         for name, model in MODELS.items()
     ]
