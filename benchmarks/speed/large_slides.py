@@ -24,6 +24,8 @@ from typing import Any
 from stbench.datasets.simulated.hd_run import write_hd_run
 
 BIN_UM, MULTIPLE_UM, TRAINED_UM = 8, 16, (1280, 1280)
+TISSUE = 0.776
+"""Share of a large simulated section that is tissue; bins elsewhere are not on the slide."""
 STAGES = ("load", "protocol", "fit", "predict", "score", "commit")
 
 
@@ -44,7 +46,7 @@ def main() -> None:
 
 def row(bins: int, folder: Path, model: str, protocol: str) -> str:
     """Write the sections, import, run; one Markdown row."""
-    side = MULTIPLE_UM * math.ceil(math.sqrt(bins) * BIN_UM / MULTIPLE_UM)
+    side = MULTIPLE_UM * math.ceil(math.sqrt(bins / TISSUE) * BIN_UM / MULTIPLE_UM)
     sections = folder / "sections"
     write_hd_run(sections / "A" / "outs", TRAINED_UM, (BIN_UM,), patient=0)
     write_hd_run(sections / "B" / "outs", (side, side), (BIN_UM,), patient=1)

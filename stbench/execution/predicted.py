@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,13 @@ class Predicted:
     def counted(self, slide: Slide) -> Mask:
         """Entries that are scored: measured, and predicted, (spots, genes)."""
         return slide.measured if self.given is None else slide.measured & self.given
+
+    def forget(self) -> None:
+        """Let go of the memory of what waits in files; reading brings it back."""
+        for array in (self.mean, self.std):
+            held: object = getattr(array, "base", None)
+            if isinstance(held, mmap.mmap) and sys.platform == "linux":
+                held.madvise(mmap.MADV_DONTNEED)
 
     def coverage(self, slide: Slide) -> float:
         """Share of the measured entries that were predicted."""

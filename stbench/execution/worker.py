@@ -163,6 +163,16 @@ def _ready(slide: Slide, fitted: FittedProtocol) -> Slide:
     return slide if slide.is_large else fitted.transform(slide)
 
 
+def _prepared(run: _Run, fitted: FittedProtocol, held_out: list[tuple[str, Slide]]) -> tuple[str, Slide]:
+    """Take the next slide; its counts are forgotten as soon as a step has made others of them."""
+    split, slide = held_out[0]
+    if not slide.is_large:
+        return held_out.pop(0)
+    del slide
+    with run.timed("protocol"):
+        return split, fitted.transform(held_out.pop(0)[1])
+
+
 def _score(
     run: _Run,
     record: RunRecord,
@@ -178,10 +188,7 @@ def _score(
     keep = "predictions" in asked
     with run.writer.predictions() as predictions, run.writer.points() as points:
         while held_out:
-            split, slide = held_out.pop(0)
-            if slide.is_large:
-                with run.timed("protocol"):
-                    slide = fitted.transform(slide)
+            split, slide = _prepared(run, fitted, held_out)
             record.n_genes = int(slide.adata.n_vars)
             keep = keep or n_tested * record.n_genes < KEEP_PREDICTIONS_BELOW
             with run.timed("predict"):
@@ -191,6 +198,7 @@ def _score(
                 if split == "validation":
                     continue
                 rows += scoring.metric_rows(run_id, slide, predicted, metrics)
+                predicted.forget()
             with run.timed("commit"):
                 key = truth_key(run.cell, fitted, slide)
                 keep_truth(run.writer.layout, key, slide)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from stbench.protocols.steps import State, Unfitted
+from stbench.protocols.steps import State, Unfitted, spot_totals
 from stbench.slides import Slide
 
 
@@ -26,4 +24,4 @@ class EnoughPanelCounts(Unfitted):
         """Return the slide without the spots that have too few."""
         sizes = sorted(self.least)
         needed = next((counts for um, counts in sizes if slide.info.spot_um <= um), sizes[-1][1])
-        return slide.subset(np.asarray(slide.adata.X.sum(axis=1)).ravel() >= needed)
+        return slide.subset(spot_totals(slide) >= needed)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stbench.protocols.steps import State, Unfitted, total_counts
+from stbench.protocols.steps import AT_ONCE, State, Unfitted, total_counts
 from stbench.slides import Slide
 
 
@@ -43,5 +43,8 @@ def _log1p(counts: Any, scale: NDArray[np.float64]) -> Any:
 
     if not issparse(counts):
         return np.log1p(np.asarray(counts) * scale[:, None]).astype(np.float32)
-    values = np.log1p(counts.data * scale[counts.indices]).astype(np.float32)
+    values = np.empty(len(counts.data), np.float32)
+    for start in range(0, len(values), AT_ONCE):  # in double precision all of them would fill memory
+        some = slice(start, start + AT_ONCE)
+        values[some] = np.log1p(counts.data[some] * scale[counts.indices[some]])
     return csc_matrix((values, counts.indices, counts.indptr), shape=counts.shape)

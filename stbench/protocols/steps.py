@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -14,6 +15,9 @@ from stbench.slides import Slide
 from stbench.stats import morans_i
 
 State = dict[str, Any]
+
+AT_ONCE, ROWS_AT_ONCE = 2**20, 2**16
+"""Counts, and spots, of a large slide that are worked on together."""
 
 TOTAL = "total_counts"
 """Column of ``obs``, as scanpy calls it."""
@@ -189,7 +193,7 @@ class MarkGenes(Unfitted):
 
 def spot_totals(slide: Slide) -> NDArray[np.float64]:
     """Counts of each spot over all genes, (spots,)."""
-    return np.asarray(slide.adata.X.sum(axis=1), np.float64).ravel()
+    return row_sums(slide.adata.X)
 
 
 def in_tissue(slide: Slide) -> NDArray[np.bool_]:
@@ -235,13 +239,28 @@ def total_counts(slide: Slide) -> NDArray[np.float64]:
     if TOTAL in slide.adata.obs:
         return np.asarray(slide.adata.obs[TOTAL], np.float64)
     every = slide.adata if slide.adata.raw is None else slide.adata.raw
-    return np.asarray(every.X.sum(axis=1), np.float64).ravel()
+    return row_sums(every.X)
 
 
 def shared_genes(slides: Sequence[Slide]) -> list[str]:
     """Genes of the first slide, in its order, that all others have measured too."""
     shared = set(slides[0].adata.var_names).intersection(*(s.adata.var_names for s in slides[1:]))
     return [g for g in slides[0].adata.var_names if g in shared]
+
+
+def row_sums(values: Any) -> NDArray[np.float64]:
+    """Sums over genes of a dense or sparse matrix, (spots,); whole-number counts are not copied as wider numbers."""
+    from scipy.sparse import issparse
+
+    if issparse(values) and values.format == "csc":
+        total = np.zeros(values.shape[0])
+        for start in range(0, values.nnz, AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            total += np.bincount(values.indices[some], values.data[some], minlength=len(total))
+        return total
+    starts = range(0, values.shape[0], ROWS_AT_ONCE)
+    parts = [np.asarray(values[i : i + ROWS_AT_ONCE].sum(axis=1), np.float64).ravel() for i in starts]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def column_sums(values: Any) -> NDArray[np.float64]:
@@ -274,11 +293,27 @@ def _mean_and_variance_of(targets: Sequence[NDArray[np.float32]]) -> tuple[NDArr
 
 
 def _sparse_columns(values: Any, position: NDArray[np.int64]) -> Any:
-    """The same by columns and sparse."""
-    from scipy.sparse import csc_matrix, diags
+    """The same by columns and sparse; beside the result memory holds a block of rows."""
+    from scipy.sparse import csc_matrix, csr_matrix
 
-    found = csc_matrix(values[:, np.maximum(position, 0)], dtype=np.float32)
-    return found if (position >= 0).all() else csc_matrix(found @ diags((position >= 0).astype(np.float32)))
+    by_row = csr_matrix(values)
+    rows, chosen = by_row.shape[0], np.flatnonzero(position >= 0)
+    held = np.zeros(by_row.shape[1], np.int64)
+    for start in range(0, by_row.nnz, AT_ONCE):
+        held += np.bincount(by_row.indices[start : start + AT_ONCE], minlength=len(held))
+    ends = np.cumsum(np.where(position >= 0, held[position], 0))
+    index = np.int32 if max(rows, ends[-1]) < 2**31 else np.int64
+    indptr = np.concatenate([[0], ends]).astype(index)
+    data, indices = np.empty(ends[-1], np.float32), np.empty(ends[-1], index)
+    filled = indptr[chosen].astype(np.int64)
+    for start in range(0, rows, ROWS_AT_ONCE):
+        block = by_row[start : start + ROWS_AT_ONCE][:, position[chosen]].tocsc()
+        for k, (first, last) in enumerate(pairwise(block.indptr)):
+            place = slice(filled[k], filled[k] + last - first)
+            data[place] = block.data[first:last]
+            indices[place] = block.indices[first:last] + start
+            filled[k] = place.stop
+    return csc_matrix((data, indices, indptr), shape=(rows, len(position)))
 
 
 def _top(score: NDArray[np.float64], k: int) -> list[bool]:

@@ -172,7 +172,7 @@ class Slide:
         if len(rows) == self.n_spots and np.array_equal(rows, np.arange(self.n_spots)):
             return self
         source_rows = rows if self.rows is None else self.rows[rows]
-        return Slide(self.adata[rows].copy(), self.info, self.source, source_rows)
+        return Slide(_some_rows(self.adata, rows), self.info, self.source, source_rows)
 
     def block(self, rows: slice) -> Slide:
         """Return consecutive spots on their own: nothing that is computed of their patches stays in the cache."""
@@ -239,6 +239,18 @@ class Slide:
             reason = self.info.image_missing or "none was given"
             raise DataError(f"slide {self.info.id} of {self.info.dataset} has no image: {reason}")
         return self.source
+
+
+def _some_rows(adata: AnnData, rows: NDArray[np.int64]) -> AnnData:
+    """Some rows of an AnnData of their own; ``adata[rows].copy()`` would hold the values twice meanwhile."""
+    from anndata import AnnData
+
+    if adata.raw is not None or adata.X is None:
+        return adata[rows].copy()
+    rest = AnnData(obs=adata.obs, var=adata.var, obsm=dict(adata.obsm), layers=dict(adata.layers), uns=adata.uns)
+    new = rest[rows].copy()
+    new.X = adata.X[rows]
+    return new
 
 
 def array_columns(row: ArrayLike, col: ArrayLike) -> dict[str, Any]:

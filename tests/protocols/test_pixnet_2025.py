@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, issparse
 from sklearn.model_selection import KFold
 
 from stbench.errors import NotApplicable
-from stbench.protocols import FittedProtocol
+from stbench.protocols import FittedProtocol, panel_log1p, steps
 from stbench.protocols.enough_counts import EnoughPanelCounts
 from stbench.protocols.panel_log1p import PanelLog1p
 from stbench.protocols.pixnet_2025 import PIXNET_2025, PIXNET_2025_CLEAN, three_folds
@@ -54,8 +54,12 @@ def test_the_target_is_what_normalising_before_the_panel_gives() -> None:
     np.testing.assert_array_equal(after.measured, before.measured)
 
 
-def test_a_large_slide_has_the_same_target_in_less_room(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [7, 2**20])
+def test_a_large_slide_has_the_same_target_in_less_room(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     slide = section()
+    monkeypatch.setattr(steps, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(steps, "AT_ONCE", at_once)
+    monkeypatch.setattr(panel_log1p, "AT_ONCE", at_once)
     fitted = PIXNET_2025.fit([slide], lambda: [slide])
     expected = fitted.transform(slide)
 
