@@ -172,7 +172,7 @@ class Slide:
         if len(rows) == self.n_spots and np.array_equal(rows, np.arange(self.n_spots)):
             return self
         source_rows = rows if self.rows is None else self.rows[rows]
-        return Slide(_some_rows(self.adata, rows), self.info, self.source, source_rows)
+        return Slide(some_rows(self.adata, rows), self.info, self.source, source_rows)
 
     def block(self, rows: slice) -> Slide:
         """Return consecutive spots on their own: nothing that is computed of their patches stays in the cache."""
@@ -241,7 +241,7 @@ class Slide:
         return self.source
 
 
-def _some_rows(adata: AnnData, rows: NDArray[np.int64]) -> AnnData:
+def some_rows(adata: AnnData, rows: NDArray[np.int64]) -> AnnData:
     """Some rows of an AnnData of their own; ``adata[rows].copy()`` would hold the values twice meanwhile."""
     from anndata import AnnData
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stbench.slides import cache
 from stbench.slides.info import Grid, SlideInfo, SpotShape
-from stbench.slides.slide import Slide
+from stbench.slides.slide import Slide, some_rows
 from stbench.slides.source import ImageSource
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Section:
         """Make the slide that a dataset's ``load`` returns: spots in tissue, where that is known, and the image."""
         adata = self.adata
         if "in_tissue" in adata.obs:  # nothing uses the others: their patches need not be cut
-            adata = adata[np.asarray(adata.obs["in_tissue"], bool)].copy()
+            inside = np.asarray(adata.obs["in_tissue"], bool)
+            adata = adata if inside.all() else some_rows(adata, np.flatnonzero(inside))
         if self.image is None:
             return Slide(adata, info)
         digest = cache.sha256(self.image, cache_dir)
