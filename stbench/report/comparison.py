@@ -13,10 +13,12 @@ from stbench.errors import UsageError
 from stbench.report.scores import TASK, VARIANT, Scores
 from stbench.stats import Paired, holm, paired
 
+PRECISION = "precision"
+
 
 @dataclass(frozen=True)
 class Choice:
-    """A model, and what its parameters have to be to tell it from its other variants."""
+    """A model, and what its parameters, ``precision`` among them, have to be to tell it from its other variants."""
 
     model: str
     params: Mapping[str, Any]
@@ -119,16 +121,23 @@ def chosen_cells(scores: Scores, choice: Choice) -> pl.DataFrame:
         have = ", ".join(sorted(scores.cells["model"].unique())) or "none"
         raise UsageError(f"no finished run of model {choice.model!r} here; there are runs of: {have}")
     sets = {text: json.loads(text) for text in own["params"].unique()}
-    fitting = [text for text, p in sets.items() if isinstance(p, dict) and choice.params.items() <= p.items()]
-    chosen = own if not choice.params else own.filter(pl.col("params").is_in(fitting))
+    wanted = dict(choice.params)
+    chosen = own
+    if PRECISION in wanted and not any(isinstance(p, dict) and PRECISION in p for p in sets.values()):
+        chosen = own.filter(pl.col(PRECISION) == wanted.pop(PRECISION))
+    if wanted:
+        fitting = [text for text, p in sets.items() if isinstance(p, dict) and wanted.items() <= p.items()]
+        chosen = chosen.filter(pl.col("params").is_in(fitting))
     if chosen.is_empty():
         raise UsageError(f"no finished run of {choice}; `stbench leaderboard` lists the variants")
     per_task = chosen.group_by(TASK).agg(pl.struct([c for c in VARIANT if c not in TASK]).n_unique().alias("n"))
     if int(per_task["n"].max() or 0) > 1:  # type: ignore[arg-type]
-        differing = sorted(k for p in sets.values() if isinstance(p, dict) for k in p if _differs(k, sets))
+        differing = sorted({k for p in sets.values() if isinstance(p, dict) for k in p if _differs(k, sets)})
+        if chosen[PRECISION].n_unique() > 1:
+            differing.append(PRECISION)
         raise UsageError(
-            f"{choice} has several variants ({', '.join(dict.fromkeys(differing)) or 'precision'} differ); name one, "
-            f"as in '{choice.model}[{next(iter(differing), 'param')}=…]', or give --select validation"
+            f"{choice} has several variants ({', '.join(differing)} differ); name one, "
+            f"as in '{choice.model}[{differing[0] if differing else 'param'}=…]', or give --select validation"
         )
     return chosen
 

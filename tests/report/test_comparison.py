@@ -29,7 +29,7 @@ def commit(root: Path, model: str, predicted: dict[str, np.ndarray], held_out: s
     for patient in held_out:
         test = {s: predicted[s] for s, p in SLIDES.items() if p == patient}
         cell = make_cell(patient, model=model, **changes)
-        commit_run(root, cell, f"run-{model}-{patient}-{changes.get('params')}", TRUTH, test)
+        commit_run(root, cell, f"run-{model}-{patient}-{'-'.join(map(str, changes.values()))}", TRUTH, test)
 
 
 def compared(root: Path, first: str, second: str, metric: str = "pcc", **params: Any) -> Comparison:
@@ -89,6 +89,18 @@ def test_a_variant_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"model has several variants \(k differ\); name one, as in 'model\[k=…\]'"):
         compared(tmp_path, "model", "other")
     assert compared(tmp_path, "model", "other", k=2).first > compared(tmp_path, "model", "other", k=1).first
+
+
+def test_precisions_are_variants_and_can_be_named(tmp_path: Path) -> None:
+    for precision, r in (("float32", 0.6), ("bf16-mixed", 0.3)):
+        commit(tmp_path, "model", mixed(r, 1), precision=precision)
+
+    with pytest.raises(UsageError, match=r"\(precision differ\); name one, as in 'model\[precision=…\]'"):
+        compared(tmp_path, "model", "model")
+    scores = read_scores(Store(tmp_path), discover())
+    exact, mixed_ = (Choice("model", {"precision": name}) for name in ("float32", "bf16-mixed"))
+    (found,) = compare(scores, exact, mixed_, "pcc", {})
+    assert found.first > found.second + 0.2
 
 
 def test_unknown_models_and_no_common_units_are_explained(tmp_path: Path) -> None:
