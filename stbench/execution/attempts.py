@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stbench.errors import DataError
+from stbench.execution.claims import forget_claim
 from stbench.execution.endings import bury
 from stbench.execution.local import run_local
 from stbench.execution.task import RunOptions, Task
@@ -68,6 +69,7 @@ def give_up(task: Task, status: Status, message: str) -> RunRecord:
         return record
     *lost, last = [folder.name for folder in lost_now] or [task.run_id]
     _forget(task, lost)
+    forget_claim(task)
     return bury(task.model_copy(update={"run_id": last}), status, message)
 
 

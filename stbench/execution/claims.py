@@ -68,7 +68,7 @@ class Queue:
         lock = self._held.pop(task.cell.key, None)
         if lock is not None:
             with suppress(OSError):
-                self._path(task.cell.key).unlink(missing_ok=True)
+                Path(lock.lock_file).unlink(missing_ok=True)
             lock.release(force=True)
 
     def _claim(self, key: str) -> bool:
@@ -76,7 +76,7 @@ class Queue:
 
         if not self._layout.exists():
             return True  # a lock would bring its folder back; that it is gone is found when the cell commits
-        lock = FileLock(self._path(key))
+        lock = FileLock(_path(self._layout, key))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -86,5 +86,14 @@ class Queue:
         self._held[key] = lock
         return True
 
-    def _path(self, key: str) -> Path:
-        return self._layout.staging / f"claim-{key}.lock"
+def forget_claim(task: Task) -> None:
+    """Remove what a process that is gone left of its claim on a task's cell; a claim that is held stays."""
+    layout = Layout(task.options.store)
+    if _path(layout, task.cell.key).exists():
+        queue = Queue([task], layout, fresh=True)
+        if queue.next():
+            queue.release(task)
+
+
+def _path(layout: Layout, key: str) -> Path:
+    return layout.staging / f"claim-{key}.lock"

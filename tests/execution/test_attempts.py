@@ -8,6 +8,7 @@ import pytest
 
 from stbench.errors import DataError
 from stbench.execution.attempts import for_other_machines, give_up, outcome, run_here, under_way
+from stbench.execution.claims import Queue
 from stbench.execution.endings import bury
 from stbench.execution.task import Task
 from stbench.execution.worker import new_run_id
@@ -64,6 +65,19 @@ def test_giving_up_keeps_the_log_and_the_stage(task: Task) -> None:
     assert (record.failure.stage, record.failure.traceback) == ("fit", "the last line\n")
     assert outcome(task) == record
     assert under_way(task) == []
+
+
+def test_giving_up_removes_the_claim_of_the_worker_that_is_gone_and_no_other(task: Task) -> None:
+    layout = Layout(task.options.store)
+    claim = layout.staging / f"claim-{task.cell.key}.lock"
+    claim.touch()
+    give_up(task, "interrupted", "cancelled")
+    assert not claim.exists()
+
+    other = Queue([task], layout, fresh=True)
+    assert other.next()
+    give_up(task.model_copy(update={"run_id": new_run_id()}), "interrupted", "cancelled")
+    assert claim.exists()
 
 
 def test_giving_up_twice_records_it_once(task: Task) -> None:
