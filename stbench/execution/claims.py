@@ -86,6 +86,7 @@ class Queue:
         self._held[key] = lock
         return True
 
+
 def forget_claim(task: Task) -> None:
     """Remove what a process that is gone left of its claim on a task's cell; a claim that is held stays."""
     layout = Layout(task.options.store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -31,6 +32,13 @@ class Interruption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def stops_within(self, seconds: float) -> bool:
+        """Wait so long for a request to stop what runs."""
+        until = time.monotonic() + seconds
+        while self.asked < 2 and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.02))
+        return self.asked >= 2
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked >= 2:

@@ -30,6 +30,9 @@ from stbench.store import Layout, RunRecord, RunWriter
 GLANCE_SECONDS = 0.2
 """How long the command waits for its workers before it looks at Ctrl-C, time limits, the store and other commands."""
 
+SIGNALS_LAG_S = 0.5
+"""A queue that ends a job signals one process after the other: a worker may be gone before its command hears of it."""
+
 
 @dataclass
 class _Running:
@@ -62,9 +65,10 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
     with Interruption() as interruption:
         context = process_context(threads_of(options), _imports(tasks))
         slots = slots_of(options.device, options.jobs, visible_gpus(context, options.device))
-        command = _Command(context, slots, Queue(tasks, layout, fresh=options.fresh), on_start, on_end)
+        queue = Queue(tasks, layout, fresh=options.fresh)
+        command = _Command(context, slots, queue, interruption, on_start, on_end)
         try:
-            while command.goes_on(interruption.asked):
+            while command.goes_on():
                 command.fill()
                 command.reap()
         except BaseException:
@@ -93,9 +97,16 @@ class _Command:
     """
 
     def __init__(
-        self, context: BaseContext, slots: Sequence[Slot], queue: Queue, on_start: OnStart, on_end: OnEnd
+        self,
+        context: BaseContext,
+        slots: Sequence[Slot],
+        queue: Queue,
+        interruption: Interruption,
+        on_start: OnStart,
+        on_end: OnEnd,
     ) -> None:
-        self.context, self.queue, self.on_start, self.on_end = context, queue, on_start, on_end
+        self.context, self.queue, self.interruption = context, queue, interruption
+        self.on_start, self.on_end = on_start, on_end
         self.free = list(slots)
         self.running: list[_Running] = []
         self.threads = max(1, cores() // max(1, min(len(slots), len(queue))))
@@ -103,11 +114,11 @@ class _Command:
         self._closed = False
         self._said: set[str] = set()
 
-    def goes_on(self, asked: int) -> bool:
-        """Whether there is anything left to do, given how often the user asked to stop."""
-        if asked >= 2:
+    def goes_on(self) -> bool:
+        """Whether there is anything left to do, and the user does not want it stopped."""
+        if self.interruption.asked >= 2:
             raise KeyboardInterrupt
-        if asked:
+        if self.interruption.asked:
             self._closed = True
             self._say_once(f"finishing {_cells(len(self.running))}; press Ctrl-C again to stop")
         return bool(self.running or (len(self.queue) and not self._closed))
@@ -147,6 +158,8 @@ class _Command:
                 record = committed(cell.task) or bury(cell.task, "timeout", f"took longer than {limit:g} s")
             else:
                 cell.process.join()
+                if _ended_from_outside(cell.process.exitcode) and self.interruption.stops_within(SIGNALS_LAG_S):
+                    return  # whoever ended it is ending this command too
                 end_leftovers(cell.process.pid or 0)
                 record = committed(cell.task) or bury(cell.task, *death(cell.process.exitcode))
             self._ended(cell, record, scales)
@@ -222,6 +235,11 @@ def _cells(number: int) -> str:
 def _stop(process: BaseProcess) -> None:
     end_group(process.pid or 0)
     process.join()
+
+
+def _ended_from_outside(exitcode: int | None) -> bool:
+    """Whether a worker may have been ended by somebody else; 255: its fork server was."""
+    return exitcode in (255, -signal.SIGTERM, -signal.SIGKILL)
 
 
 def _staging(task: Task) -> Path:

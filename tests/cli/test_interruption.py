@@ -198,3 +198,17 @@ def test_sigterm_stops_at_once(stbench: Any, tmp_path: Path) -> None:
     stopped = Stopped.of(process, store)
 
     assert (stopped.exit_code, stopped.statuses) == (130, {"interrupted": 1})
+
+
+def test_a_worker_that_is_ended_just_before_its_command_was_interrupted(stbench: Any, tmp_path: Path) -> None:
+    """As queues end a job: one process after the other."""
+    store = tmp_path / "store"
+    process = start(stbench, store, *RUN, "--set", "seconds=60")
+    wait_for(lambda: fitting(store))
+    for other in marked(store):
+        if other.pid != process.pid:
+            other.send_signal(signal.SIGTERM)
+    process.terminate()
+    stopped = Stopped.of(process, store)
+
+    assert (stopped.exit_code, stopped.statuses) == (130, {"interrupted": 1})
