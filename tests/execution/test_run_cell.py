@@ -31,6 +31,7 @@ def test_a_finished_run_records_what_reproduction_needs(toys: Any) -> None:
     assert record.cost.n_parameters == 7 * 15
     assert record.cost.peak_gpu_memory_mb is None
     assert record.device == "cpu"
+    assert record.environment["compile"] is False
     assert {"python", "platform", "packages", "cpu_count", "memory_gb", "git", "gpu"} <= set(record.environment)
     assert {"stbench", "torch", "numpy", "scanpy"} <= set(record.environment["packages"])
     assert record.cell.distributions == {"stbench-toy": "1.0", "stbench": record.environment["packages"]["stbench"]}
@@ -209,6 +210,12 @@ def test_stored_scores_follow_from_stored_predictions(toys: Any) -> None:
     (score,) = store.query("SELECT value FROM slide_scores WHERE metric = 'pcc' AND split = 'test'").to_pylist()
 
     assert score["value"] == pytest.approx(np.mean([row["r"] for row in pairs]), rel=1e-6)
+
+
+def test_the_record_says_that_networks_were_compiled(toys: Any) -> None:
+    record = run_cell(toys.cell("mean"), toys.options.model_copy(update={"compile": True}))
+
+    assert record.environment["compile"] is True
 
 
 def test_a_second_model_on_a_fold_finds_everything_computed(toys: Any, tmp_path: Path) -> None:
