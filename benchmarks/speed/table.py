@@ -1,7 +1,8 @@
 """All claims of speed as one Markdown table: ``python benchmarks/speed/table.py [-k EXPRESSION] [-o FILE.md]``.
 
 Of each group of benchmarks the first is ours, the others are what one would write first; all are timed in this run. A
-ratio is the alternative's median time over ours.
+ratio is the alternative's median time over ours. In ``extra_info`` a benchmark may say that it is ours, too (``ours``:
+what is different), and how many of the thing named it timed (``times``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,24 @@ def rows(benchmarks: list[dict[str, Any]]) -> Iterator[str]:
     """Markdown rows, one per alternative."""
     yield "| what | here | alternative | ratio |"
     yield "|---|---:|---|---:|"
-    for group, members in groupby(benchmarks, key=lambda b: b["group"]):
-        ours, *others = members
-        time = ours["stats"]["median"]
-        if not others:
-            yield f"| {group} | {shown(time)} | – | – |"
-        for other in others:
-            name = other["name"].removeprefix("test_").replace("_", " ")
-            against = other["stats"]["median"]
-            yield f"| {group} | {shown(time)} | {name}: {shown(against)} | {against / time:.1f} |"
+    for group in dict.fromkeys(b["group"] for b in benchmarks):
+        members = [b for b in benchmarks if b["group"] == group]
+        first, *more = members
+        ours = [first, *(b for b in more if "ours" in b["extra_info"])]
+        others = [b for b in more if b not in ours]
+        for own in ours:
+            what = ", ".join(filter(None, (group, own["extra_info"].get("ours"))))
+            if not others:
+                yield f"| {what} | {shown(median(own))} | – | – |"
+            for other in others:
+                name = other["name"].removeprefix("test_").replace("_", " ")
+                ratio = median(other) / median(own)
+                yield f"| {what} | {shown(median(own))} | {name}: {shown(median(other))} | {ratio:.1f} |"
+
+
+def median(benchmark: dict[str, Any]) -> float:
+    """Seconds that one of the thing named takes."""
+    return float(benchmark["stats"]["median"]) / int(benchmark["extra_info"].get("times", 1))
 
 
 def shown(seconds: float) -> str:

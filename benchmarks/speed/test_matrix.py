@@ -32,7 +32,7 @@ from handmade import commit_run, make_cell, random_slides
 
 SLIDES = {f"S{i:02d}": f"P{i:02d}" for i in range(20)}
 RECOGNISED = "a finished matrix of 10,000 cells"
-STARTED = "a toy cell, process included"
+STARTED = "a toy cell, process included; here two at a time"
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,7 @@ def test_finished_from_files(benchmark, root):
 @pytest.mark.benchmark(group=RECOGNISED)
 def test_finished_from_index(benchmark, root):
     compact(root)
+    benchmark.extra_info["ours"] = "from the index"
     assert len(benchmark.pedantic(lambda: Store(root).finished(), rounds=3)) == 10_000
 
 
@@ -114,6 +115,7 @@ def test_cells_by_the_local_executor(benchmark, toys, tmp_path):
 
     run_local(tasks_of(planned(toys, tmp_path, 2, 1)[3:4], tmp_path, tmp_path / "first"), tasks[0].options,
               lambda _: None, lambda *_: None)  # the fork server imports torch once  # fmt: skip
+    benchmark.extra_info["times"] = len(tasks)
     seconds = benchmark.pedantic(run, rounds=1)
     overhead = (2 * seconds - sum(worked)) / len(tasks)
     print(f"\n{len(tasks)} cells in {seconds:.1f} s, two at a time; {overhead:.3f} s a cell beside its stages")
@@ -136,4 +138,5 @@ def test_cells_by_an_interpreter_each(benchmark, toys, tmp_path):
         for file in files:
             subprocess.run([sys.executable, "-m", "stbench.execution.worker", str(file)], check=True, env=env)
 
+    benchmark.extra_info["times"] = len(tasks)
     benchmark.pedantic(run, rounds=1)

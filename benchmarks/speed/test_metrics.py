@@ -61,12 +61,12 @@ def gene_by_gene(function: Callable[..., float], section: tuple[Slide, Predicted
     return [function(slide.target[:, g].astype(float), predicted.mean[:, g].astype(float)) for g in range(GENES)]
 
 
-@pytest.mark.benchmark(group="one run of 12,000 spots and 785 genes")
+@pytest.mark.benchmark(group="moments of 12,000 spots and 785 genes")
 def test_all_moments(benchmark, section):
     benchmark.pedantic(moments_of, ("run", "test", *section), rounds=3)
 
 
-@pytest.mark.benchmark(group="one run of 12,000 spots and 785 genes")
+@pytest.mark.benchmark(group="every metric of 12,000 spots and 785 genes")
 def test_every_metric(benchmark, section):
     metrics = stored_metrics(discover())
     rows = benchmark.pedantic(metric_rows, ("run", *section, metrics), rounds=1)
@@ -119,6 +119,8 @@ def test_ssim_by_skimage(benchmark, section):
 @pytest.mark.benchmark(group="regions: two sides, ARI, AMI and NMI")
 @pytest.mark.parametrize("metric", [kmeans_regions, leiden_regions])
 def test_regions(benchmark, section, metric):
+    if metric is leiden_regions:
+        benchmark.group += ", Leiden"
     benchmark.pedantic(scored, (metric, section), rounds=1)
 
 

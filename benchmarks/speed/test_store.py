@@ -45,6 +45,7 @@ def test_leaderboard_from_files(benchmark, root):
 
 @pytest.mark.benchmark(group=GROUP)
 def test_leaderboard_from_index(benchmark, root):
+    benchmark.extra_info["ours"] = "from the index"
     registry = discover()
     compact(root)
     benchmark(lambda: leaderboard(Store(root), registry, beside=BESIDE))
