@@ -67,6 +67,20 @@ def test_children_of_workers_end_when_the_command_is_killed(stbench: Any, tmp_pa
     wait_for(lambda: not alive(children), 5)
 
 
+def test_two_commands_on_one_store_share_the_cells(stbench: Any, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    matrix = ("run", "-m", "toy-sleeps", "--set", "seconds=1", "--seeds", "0,1", "-d", "toy")
+
+    both = [stbench.start(*matrix, store=store) for _ in range(2)]
+    said = [command.communicate(timeout=120) for command in both]
+
+    assert [command.returncode for command in both] == [0, 0], said
+    records = Store(store).records.values()
+    assert Counter(record.status for record in records) == {"ok": 6}
+    assert len({record.cell_key for record in records}) == 6
+    assert (verify(store).problems, verify(store).debris) == ([], [])
+
+
 # Want of memory: toy-hungry asks how large its batches may be, toy-leaks does not
 
 
