@@ -44,7 +44,7 @@ def rows(benchmarks: list[dict[str, Any]]) -> Iterator[str]:
             if not others:
                 yield f"| {what} | {shown(median(own))} | – | – |"
             for other in others:
-                name = other["name"].removeprefix("test_").replace("_", " ")
+                name = other["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
                 ratio = median(other) / median(own)
                 yield f"| {what} | {shown(median(own))} | {name}: {shown(median(other))} | {ratio:.1f} |"
 
