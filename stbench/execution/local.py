@@ -15,7 +15,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from stbench.errors import StoreError
+from stbench.errors import StoreError, UsageError
 from stbench.execution.batch_size import ASKED, SECOND_ATTEMPT
 from stbench.execution.claims import Queue
 from stbench.execution.endings import bury, committed, death, log_to
@@ -81,10 +81,12 @@ def run_local(tasks: Sequence[Task], options: RunOptions, on_start: OnStart, on_
 
 
 def _imports(tasks: Sequence[Task]) -> list[str]:
-    """Libraries that the models of a command ask for."""
-    registry = discover()
-    models = {f"{task.cell.model_distribution}:{task.cell.model}" for task in tasks}
-    return sorted({library for model in models for library in registry.get("model", model).spec.imports})
+    """Libraries that the models of a command ask for; one that is not installed here is its cell's failure."""
+    registry, found = discover(), set()
+    for model in {f"{task.cell.model_distribution}:{task.cell.model}" for task in tasks}:
+        with suppress(UsageError):
+            found |= set(registry.get("model", model).spec.imports)
+    return sorted(found)
 
 
 class _Command:

@@ -26,6 +26,18 @@ def test_the_environment_is_left_as_it_was(toys: Any) -> None:
     assert dict(os.environ) == before
 
 
+def test_a_cell_whose_plugin_is_not_installed_here_costs_itself_only(toys: Any) -> None:
+    here = toys.cell("mean")
+    gone = toys.cell("mean", fold="P2").model_copy(update={"model": "gone", "model_distribution": "stbench-gone"})
+    tasks = [Task(cell=cell, options=toys.options, run_id=new_run_id()) for cell in (gone, here)]
+    ended = {}
+
+    run_local(tasks, toys.options, lambda _: None, lambda task, record: ended.update({task.cell.model: record}))
+
+    assert {model: record.status for model, record in ended.items()} == {"gone": "failed", "mean": "ok"}
+    assert "gone" in ended["gone"].failure.message
+
+
 def test_a_cell_gets_the_threads_and_the_time_that_it_needs(toys: Any) -> None:
     needs = [Resources(threads=1), Resources(timeout_s=0.01)]
     options = toys.options.model_copy(update={"jobs": 2, "threads": 2, "timeout_s": 60})
