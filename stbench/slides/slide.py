@@ -247,7 +247,8 @@ def some_rows(adata: AnnData, rows: NDArray[np.int64]) -> AnnData:
 
     if adata.raw is not None or adata.X is None:
         return adata[rows].copy()
-    rest = AnnData(obs=adata.obs, var=adata.var, obsm=dict(adata.obsm), layers=dict(adata.layers), uns=adata.uns)
+    kinds = ("obsm", "varm", "obsp", "varp", "layers")
+    rest = AnnData(obs=adata.obs, var=adata.var, uns=adata.uns, **{kind: dict(getattr(adata, kind)) for kind in kinds})
     new = rest[rows].copy()
     new.X = adata.X[rows]
     return new

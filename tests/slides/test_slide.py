@@ -146,6 +146,24 @@ def test_a_subset_by_mask_and_by_rows(slide: Slide) -> None:
     assert slide.subset(np.zeros(36, bool)).patches(pixels=8, microns=64).shape == (0, 8, 8, 3)
 
 
+def test_a_subset_keeps_all_that_is_told_of_its_spots_and_genes(slide: Slide) -> None:
+    adata = AnnData(csr_matrix(slide.target), obs=slide.adata.obs, var=slide.adata.var, obsm=dict(slide.adata.obsm))
+    adata.obsp["near"], adata.varm["loadings"] = csr_matrix(np.eye(slide.n_spots)), np.ones((adata.n_vars, 2))
+    adata.layers["twice"], adata.uns["from"] = adata.X * 2, "here"
+    rows = [5, 0, 7]
+
+    part = slide.with_adata(adata).subset(rows).adata
+
+    whole = adata[rows].copy()
+    assert (part.X != whole.X).nnz == (part.layers["twice"] != whole.layers["twice"]).nnz == 0
+    assert (part.obsp["near"] != whole.obsp["near"]).nnz == 0
+    pd.testing.assert_frame_equal(part.obs, whole.obs)
+    pd.testing.assert_frame_equal(part.var, whole.var)
+    np.testing.assert_array_equal(part.obsm["spatial"], whole.obsm["spatial"])
+    np.testing.assert_array_equal(part.varm["loadings"], whole.varm["loadings"])
+    assert part.uns["from"] == "here"
+
+
 def test_at_the_spots_themselves_the_patches_are_the_same(slide: Slide) -> None:
     again = slide.at(slide.centers_px)
 
