@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import fitting, wait_for
 
 from stbench.store import Store
 
@@ -26,13 +27,6 @@ def finished(store: Path) -> list[Path]:
     return list(store.glob("runs/*/*/*/*/run.json"))
 
 
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop, "waited in vain"
-        time.sleep(0.02)
-
-
 def marked(mark: Path) -> list[psutil.Process]:
     """Processes of the command on a store, workers and what they started among them: they inherit its environment."""
     found = []
@@ -43,17 +37,6 @@ def marked(mark: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def fitting(store: Path) -> bool:
-    """Whether a cell that is not committed is in its fit."""
-    for stage in (store / ".staging").glob("*/work/stage"):
-        try:
-            if stage.read_text() == "fit":
-                return True
-        except OSError:
-            continue
-    return False
 
 
 @pytest.fixture(scope="module")

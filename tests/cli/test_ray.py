@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import fitting, wait_for
 
 from stbench.store import Store
 from stbench.store.verify import verify
@@ -41,24 +42,6 @@ def add_node(cluster: Any, name: str) -> Any:
 
 def on(cluster: Any, *arguments: str) -> list[str]:
     return [*arguments, "--executor", "ray", "--address", cluster.address]
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 90) -> None:
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop, "waited in vain"
-        time.sleep(0.05)
-
-
-def fitting(store: Path) -> int:
-    """How many cells are in their fit."""
-    n = 0
-    for stage in (store / ".staging").glob("*/work/stage"):
-        try:
-            n += stage.read_text() == "fit"
-        except OSError:
-            continue
-    return n
 
 
 def committed(store: Path) -> int:
@@ -91,7 +74,7 @@ def test_a_node_that_is_lost_costs_the_cell_it_was_running(stbench: Any, cluster
     lost = add_node(cluster, "goes")
     arguments = on(cluster, *SLEEPS, "--seeds", "0,1", "--set", "seconds=3", "-j", "2")
     process: subprocess.Popen[str] = stbench.start(*arguments, store=store)
-    wait_for(lambda: fitting(store) == 2)
+    wait_for(lambda: len(fitting(store)) == 2)
     before = committed(store)
     cluster.remove_node(lost, allow_graceful=False)
     out, err = process.communicate(timeout=120)
@@ -130,7 +113,7 @@ def test_the_same_command_finishes_what_a_killed_one_left(stbench: Any, cluster:
         add_node(cluster, name)
     arguments = on(cluster, *SLEEPS, "--seeds", "0,1", "--set", "seconds=2", "-j", "2")
     process: subprocess.Popen[str] = stbench.start(*arguments, store=store)
-    wait_for(lambda: committed(store) >= 1 and fitting(store) >= 1)
+    wait_for(lambda: committed(store) >= 1 and fitting(store))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     time.sleep(5)  # the cluster ends the cells of a command that is gone
@@ -147,7 +130,7 @@ def test_ctrl_c_records_what_was_running(stbench: Any, cluster: Any, tmp_path: P
     store = tmp_path / "store"
     add_node(cluster, "one")
     process: subprocess.Popen[str] = stbench.start(*on(cluster, *SLEEPS, "--set", "seconds=30"), store=store)
-    wait_for(lambda: fitting(store) == 1)
+    wait_for(lambda: len(fitting(store)) == 1)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from object_store import make_bucket, remove_bucket, serving
+from waiting import wait_for
 
 pytest.importorskip("moto.server", reason="needs moto[server]")
 
@@ -36,13 +37,6 @@ def other(remote: Any, tmp_path: Path) -> Any:
 def one_mirror(machine: Any, name: str = "") -> Path:
     (mirror,) = Path(machine.env["STBENCH_CACHE"], "stores").glob(f"*{name}*/store")
     return mirror
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from slurm_cluster import missing, slurm
+from waiting import fitting, wait_for
 
 from stbench.store import Store
 from stbench.store.verify import verify
@@ -34,24 +34,6 @@ def cluster(stbench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def ask(cluster: Any, *command: str) -> str:
     done = subprocess.run(command, env=cluster.env, capture_output=True, text=True, check=True, timeout=30)
     return done.stdout
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 90) -> None:
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop, "waited in vain"
-        time.sleep(0.1)
-
-
-def fitting(store: Path) -> list[str]:
-    """Runs in their fit."""
-    found = []
-    for stage in (store / ".staging").glob("*/work/stage"):
-        try:
-            found += [stage.parents[1].name] if stage.read_text() == "fit" else []
-        except OSError:
-            continue
-    return sorted(found)
 
 
 def name_of(store: Path) -> str:

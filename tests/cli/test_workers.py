@@ -6,13 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import fitting, wait_for
 
 from stbench.store import Store
 from stbench.store.verify import verify
@@ -20,17 +20,6 @@ from stbench.store.verify import verify
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sessions and signals of POSIX")
 
 ONE_FOLD = ("-d", "toy", "--folds", "P3")
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop, "waited in vain"
-        time.sleep(0.02)
-
-
-def fitting(store: Path) -> bool:
-    return any(path.read_text() == "fit" for path in store.glob(".staging/*/work/stage"))
 
 
 def alive(children: Path) -> list[int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import fitting, wait_for
 
 from stbench.execution.slurm_cell import CellJob
 from stbench.execution.slurm_jobs import TASKS, Submission
@@ -56,11 +56,7 @@ def test_jobs_run_their_cells(toys: Any, submit: Any) -> None:
 def test_a_preempted_job_starts_its_cell_again(toys: Any, submit: Any) -> None:
     cell = toys.cell("toy-sleeps", settings={"toy-sleeps": {"seconds": 3.0}})
     (job,), _ = submit(cell)
-    stages = toys.store / ".staging"
-    stop = time.monotonic() + 60
-    while not any(path.read_text() == "fit" for path in stages.glob("*/work/stage")):
-        assert time.monotonic() < stop, "waited in vain"
-        time.sleep(0.05)
+    wait_for(lambda: fitting(toys.store))
     (process,) = psutil.Process(int(job.job_id)).children()
     process.send_signal(signal.SIGUSR2)
     job.result()
